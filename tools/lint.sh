@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Format, layers, file sizes, protos, shell scripts and clang-tidy (on the
+# files changed since $SPANLM_TIDY_BASE, or with none: not at all).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mapfile -t sources < <(git ls-files --cached --others --exclude-standard \
+  '*.h' '*.cc' '*.cu' '*.cuh')
+echo "lint: format of ${#sources[@]} files"
+clang-format-14 --dry-run --Werror "${sources[@]}"
+
+python3 tools/check_layers.py
+python3 tools/check_size.py
+python3 tests/lint/check_tools_test.py
+
+echo "lint: protos"
+(cd proto && ../.deps/venv/bin/buf lint)
+
+mapfile -t scripts < <(git ls-files --cached --others --exclude-standard \
+  '*.sh' .ci/run)
+echo "lint: ${#scripts[@]} shell scripts"
+shellcheck "${scripts[@]}"
+
+if [[ -n ${SPANLM_TIDY_BASE:-} ]]; then
+  mapfile -t changed < <(git diff --name-only --diff-filter=d \
+    "$SPANLM_TIDY_BASE" -- '*.cc')
+  echo "lint: clang-tidy of ${#changed[@]} files"
+  if ((${#changed[@]} > 0)); then
+    cmake --preset release >/dev/null
+    clang-tidy-14 --quiet -p build/release "${changed[@]}"
+  fi
+fi
+echo "lint: clean"
