@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/grpc_status.h"
+
+#include "absl/strings/str_cat.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace spanlm {
+namespace {
+
+constexpr int kFirstErrorExit = 70;
+
+}  // namespace
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  std::string reason;
+  std::string fields;
+  google::rpc::Status details;
+  if (details.ParseFromString(status.error_details())) {
+    for (const google::protobuf::Any& detail : details.details()) {
+      google::rpc::ErrorInfo info;
+      google::rpc::BadRequest bad_request;
+      if (detail.UnpackTo(&info)) reason = absl::StrCat(info.reason(), ": ");
+      if (!detail.UnpackTo(&bad_request)) continue;
+      for (const auto& violation : bad_request.field_violations()) {
+        absl::StrAppend(&fields, "; ", violation.field(), ": ",
+                        violation.description());
+      }
+    }
+  }
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      absl::StrCat(reason, status.error_message(), fields));
+}
+
+int ExitCode(const absl::Status& status) {
+  return status.ok() ? 0 : kFirstErrorExit + static_cast<int>(status.code());
+}
+
+std::string DescribeError(const absl::Status& status) {
+  return absl::StrCat(absl::StatusCodeToString(status.code()), ": ",
+                      status.message());
+}
+
+}  // namespace spanlm
