@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/bits_total.h"
 #include "engine/batch.h"
 #include "engine/span_cache.h"
@@ -65,11 +66,15 @@ class ByteScorer {
   bool needs_distributions() const {
     return options_.is_greedy || options_.top_count > 0;
   }
+  // The distribution before byte `index` of a chunk.
+  absl::Span<const float> Before(size_t index, size_t chunk_size,
+                                 const SequenceResult& result) const;
   void Judge(uint8_t byte, const std::array<float, 256>& log_probs,
              ByteScores* scores) const;
 
   const SymbolMap* const symbols_;
   const ScoreOptions options_;
+  bool at_start_ = true;               // nothing was read yet
   std::vector<float> last_log_probs_;  // before the chunk; empty: uniform
 };
 

@@ -49,6 +49,9 @@ struct EvaluateOptions {
   int64_t begin = 0;
   int64_t end = 0;           // at least begin
   int64_t warmup_bytes = 0;  // read before begin; −1: all from the data's start
+  // The model's. A resumed evaluation reads this much before its position (or
+  // as far back as the first one did) and so finds the very same bits.
+  int64_t receptive_field_bytes = 0;
   int64_t block_bytes = 0;  // blocks to report the bits of; 0: none
   absl::Duration progress_interval = absl::Seconds(1);
   EvaluateState from;  // position begin, unless it resumes
@@ -69,7 +72,6 @@ class EvaluateJob : public Job {
   int64_t held_bytes() const override;
   int64_t start() const override { return start_; }
   bool done() const override { return state_.position >= options_.end; }
-  void Begin() override;
   Work Ready() override;
   absl::StatusOr<Chunk> Next(int64_t max_symbols) override;
   absl::StatusOr<ByteCounts> Consume(const SequenceResult& result,
@@ -79,6 +81,7 @@ class EvaluateJob : public Job {
  private:
   absl::Status FillWindow();
   void AddScores(const ByteScores& scores);
+  void CloseBlock();
 
   const SymbolMap* const symbols_;
   const EvaluateOptions options_;
@@ -88,11 +91,11 @@ class EvaluateJob : public Job {
   const std::function<absl::Time()> now_;
   ByteScorer scorer_;
   EvaluateState state_;
-  BitsTotal block_total_;  // of the block that has begun
-  int64_t read_position_;  // offset of the next byte to read
-  std::string window_;     // bytes of the data read ahead
-  int64_t window_offset_;  // where window_ begins
-  int64_t chunk_size_ = 0;
+  BitsTotal block_total_;          // of the block that has begun
+  int64_t read_position_;          // offset of the next byte to read
+  std::string window_;             // bytes of the data read ahead
+  int64_t window_offset_;          // where window_ begins
+  absl::string_view chunk_bytes_;  // in window_
   std::vector<uint16_t> chunk_;
   absl::Time last_progress_;
 };

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,8 +79,7 @@ class GenerateJob : public Job {
       std::function<absl::Time()> now);
 
   int64_t held_bytes() const override;
-  bool done() const override { return reason_ != FinishReason::kNone; }
-  void Begin() override;
+  bool done() const override { return summary_.reason != FinishReason::kNone; }
   Work Ready() override;
   absl::StatusOr<Chunk> Next(int64_t max_symbols) override;
   absl::StatusOr<ByteCounts> Consume(const SequenceResult& result,
@@ -90,10 +90,15 @@ class GenerateJob : public Job {
   GenerateJob(const SymbolMap* symbols, absl::string_view prompt,
               const GenerateOptions& options, GenerateSink* sink,
               std::function<absl::Time()> now);
-  absl::Status Draw(absl::Span<const float> symbol_log_probs);
-  void TakeByte(const std::array<float, 256>& log_probs, SampledByte sampled);
+  // Draws a byte from the distribution at the text's end and takes it.
+  absl::Status Draw(const std::array<float, 256>& log_probs);
+  // The distribution at a text's start, over bytes that can be read back.
+  std::array<float, 256> StartLogProbs() const;
+  void Take(const std::array<float, 256>& log_probs, SampledByte sampled);
+  void Remember(uint8_t byte);
+  // Gives the sink the first `count` bytes that it does not have yet.
   void HandOver(size_t count);
-  void Finish(FinishReason reason, size_t keep);
+  void Finish(FinishReason reason) { summary_.reason = reason; }
 
   const SymbolMap* const symbols_;
   const absl::string_view prompt_;
@@ -103,12 +108,11 @@ class GenerateJob : public Job {
   const absl::Time end_time_;
   StopMatcher stops_;
   int64_t prompt_read_ = 0;
-  std::string recent_;      // last bytes of the text, for the penalty
+  std::string recent_;      // the text's last bytes, if there is a penalty
   GeneratedBytes pending_;  // drawn, not handed over
-  uint8_t last_byte_ = 0;
-  bool has_byte_ = false;  // last_byte_ is to be read
-  FinishReason reason_ = FinishReason::kNone;
+  std::optional<uint8_t> next_byte_;  // drawn, not read
   GenerateSummary summary_;
+  int64_t counted_ = 0;  // bytes that Consume has told of
   std::vector<uint16_t> chunk_;
 };
 

@@ -69,7 +69,7 @@ struct ByteCounts {
 
 // One text on its way through the engine. After Submit all calls come on the
 // scheduler's thread, in the order of declaration:
-//   Begin  (Ready  Next  Consume)*  End
+//   (Ready  (Next  Consume)?)*  End
 // End may come at any time, once, and is the last call before destruction; it
 // may come on Submit's thread if the request is refused. None may block.
 class Job {
@@ -80,11 +80,9 @@ class Job {
   virtual int64_t held_bytes() const = 0;
   // Where its cache starts: a multiple of kBlock.
   virtual int64_t start() const { return 0; }
-  // Whether it has nothing left to do; asked before Begin, too.
+  // Whether it has nothing left to do, perhaps from the beginning.
   virtual bool done() const = 0;
 
-  // The job has a cache, which it sees again in Consume.
-  virtual void Begin() {}
   // What could be read next. May make the job done.
   virtual Work Ready() = 0;
   // Up to `max_symbols` symbols, at least one; only after Ready() said so. An

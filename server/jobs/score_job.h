@@ -60,7 +60,7 @@ class ScoreCall {
   const SymbolMap* const symbols_;
   const std::vector<ScoreItem> items_;
   const ScoreOptions options_;
-  const Done done_;
+  Done done_;
   std::vector<ScoreResult> results_;  // [items]
   size_t ended_ = 0;
   absl::Status status_;  // the first error of a job

@@ -6,39 +6,16 @@
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/bits_total.h"
-#include "base/mutex.h"
 #include "engine/symbol_map.h"
 #include "server/jobs/byte_scorer.h"
 #include "server/jobs/job.h"
+#include "server/jobs/text_inbox.h"
 
 namespace spanlm {
-
-// Text between the thread that receives it and the job that reads it. Owned by
-// the call, which outlives the job. Thread-safe. After Append or Finish, wake
-// the scheduler.
-class TextInbox {
- public:
-  // Adds to the text. The caller should stop receiving while is_full().
-  void Append(absl::string_view bytes) ABSL_LOCKS_EXCLUDED(mutex_);
-  // No text follows.
-  void Finish() ABSL_LOCKS_EXCLUDED(mutex_);
-
-  int64_t size_bytes() const ABSL_LOCKS_EXCLUDED(mutex_);
-  bool is_finished() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // Replaces `*bytes` by up to `count` bytes, which leave the inbox.
-  void Take(int64_t count, std::string* bytes) ABSL_LOCKS_EXCLUDED(mutex_);
-
- private:
-  mutable Mutex mutex_;
-  std::string text_ ABSL_GUARDED_BY(mutex_);
-  size_t taken_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes of text_ already gone
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
-};
 
 enum class ScoreUnit { kNone, kLine, kBlock };
 
@@ -113,6 +90,7 @@ class ScoreStreamJob : public Job {
  private:
   void AddToUnits(absl::string_view bytes, const ByteScores& scores);
   void CloseUnit();
+  bool IsAnswerDue() const;
   void SendAnswer();
 
   const SymbolMap* const symbols_;
@@ -122,9 +100,9 @@ class ScoreStreamJob : public Job {
   ByteScorer scorer_;
   int64_t read_position_;  // in the document
   ScoreStreamState state_;
-  ScoreStreamAnswer answer_;  // what is not sent yet
-  int64_t answered_position_;
-  std::string bytes_;  // of the chunk in flight
+  ScoreStreamAnswer answer_;   // what is not sent yet
+  ScoreStreamState answered_;  // as of the last answer
+  std::string bytes_;          // of the chunk in flight
   std::vector<uint16_t> chunk_;
   bool done_ = false;
 };

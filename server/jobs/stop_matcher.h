@@ -31,7 +31,7 @@ class StopMatcher {
     int32_t match = -1;  // longest sequence that is a suffix of this node
   };
   void Insert(const std::string& sequence, int32_t index);
-  void LinkFailures(const std::vector<std::string>& sequences);
+  void LinkFailures();
 
   std::vector<Node> nodes_;  // the root first
   int32_t state_ = 0;

@@ -11,11 +11,19 @@
 namespace spanlm {
 
 struct BatchPolicy {
-  int32_t max_step_symbols = 512;  // of all jobs together, at least 1
+  int32_t max_step_symbols = 512;  // of all jobs together, at least 2
+
+  // Kept for prefills, if there are such, when decoding fills the step.
+  int32_t prefill_reserve() const { return AtLeastOne(max_step_symbols / 8); }
   // What a prefill gets before any gets more.
-  int32_t min_share_symbols = 32;
+  int32_t min_share() const { return AtLeastOne(max_step_symbols / 16); }
   // Most that one prefill gets while other jobs have work.
-  int32_t max_share_symbols = 256;
+  int32_t max_share() const { return AtLeastOne(max_step_symbols / 2); }
+
+ private:
+  static int32_t AtLeastOne(int32_t symbols) {
+    return symbols > 0 ? symbols : 1;
+  }
 };
 
 // One running job's wish. Of jobs with equal priority earlier ones go first, so
@@ -28,10 +36,9 @@ struct Demand {
 // The symbols that each job gets, [demands]; their sum is at most
 // max_step_symbols and no job gets more than it wants.
 //
-// Decoding comes first, one symbol each; while prefills wait, an eighth of the
-// step (at least one symbol) is kept for them. Then each prefill gets up to the
-// minimum share; then, priority by priority, what is left is shared evenly, up
-// to the maximum share each. A job alone gets all it wants.
+// Decoding comes first, one symbol each. Then each prefill gets up to the
+// minimum share. Then, priority by priority, what is left is shared evenly, up
+// to the maximum share each; a job alone gets all it wants.
 std::vector<int32_t> PlanStep(absl::Span<const Demand> demands,
                               const BatchPolicy& policy);
 
