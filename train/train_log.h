@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// fairseq's JSON log lines on stdout, and the same objects in a file.
+#pragma once
+
+#include <cstdint>
+#include <fstream>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace spanlm {
+
+// The members of one line's object, in order. Numbers become strings in %g
+// form, as fairseq writes them. A value.
+class LogRecord {
+ public:
+  // An integer as it is.
+  LogRecord& Integer(absl::string_view key, int64_t value);
+  // A number of `digits` decimals as it is.
+  LogRecord& Decimal(absl::string_view key, double value, int digits);
+  // Rounded to `digits` decimals, then %g, in quotes.
+  LogRecord& Rounded(absl::string_view key, double value, int digits);
+  // %g in quotes.
+  LogRecord& Number(absl::string_view key, double value);
+
+  const std::string& members() const { return members_; }
+
+ private:
+  LogRecord& Add(absl::string_view key, absl::string_view json);
+
+  std::string members_;
+};
+
+// Writes `date time | INFO | tag | {…}` to stdout and `{"tag": …, …}` to a
+// file. One thread at a time.
+class TrainLog {
+ public:
+  // Appends to `path`; an empty path: no file. kUnavailable: cannot be opened.
+  static absl::StatusOr<TrainLog> Open(const std::string& path, bool to_stdout);
+
+  void Write(absl::string_view tag, const LogRecord& record);
+  // A line for people: `date time | INFO | tag | text`; not in the file.
+  void Say(absl::string_view tag, absl::string_view text);
+
+ private:
+  TrainLog(std::ofstream file, bool to_stdout)
+      : file_(std::move(file)), to_stdout_(to_stdout) {}
+
+  std::ofstream file_;
+  bool to_stdout_;
+};
+
+}  // namespace spanlm
