@@ -3,9 +3,10 @@
 // trainer adds (docs/model-directory.md).
 #pragma once
 
+#include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -27,23 +28,27 @@ class ModelDir : public TensorSource {
   const ModelConfig& config() const { return config_; }
   // SHA-256 of config.json's bytes in hex; names the model, as config.json
   // holds the digest of the weights.
-  const std::string& digest() const { return digest_; }
-  const std::string& path() const { return path_; }
-  int64_t parameter_count() const;  // buffers not counted
+  const std::string& digest() const { return facts_.digest; }
+  const std::string& path() const { return facts_.path; }
+  // Buffers not counted.
+  int64_t parameter_count() const { return facts_.parameter_count; }
 
   absl::StatusOr<TensorView> Find(absl::string_view name) const override;
   std::vector<std::string> names() const override;
 
  private:
-  ModelDir(std::string path, std::string digest, ModelConfig config,
-           Safetensors weights)
-      : path_(std::move(path)),
-        digest_(std::move(digest)),
+  struct Facts {
+    std::string path;
+    std::string digest;
+    int64_t parameter_count = 0;
+  };
+
+  ModelDir(Facts facts, ModelConfig config, Safetensors weights)
+      : facts_(std::move(facts)),
         config_(std::move(config)),
         weights_(std::move(weights)) {}
 
-  std::string path_;
-  std::string digest_;
+  Facts facts_;
   ModelConfig config_;
   Safetensors weights_;
 };
@@ -56,8 +61,11 @@ struct ModelContents {
 };
 
 // Writes everything to a temporary folder beside `path`, syncs it and swaps it
-// in: after a crash `path` holds the old model or the new one, whole.
-// kInvalidArgument: the contents do not make a model; kUnavailable: I/O.
+// in: after a crash `path` holds the old model or the new one, whole. (Where
+// the file system cannot exchange two names, as NFS, a crash between two
+// renames leaves both beside `path`.) A failure leaves the old one untouched.
+// kInvalidArgument: the contents do not make a model; kFailedPrecondition:
+// `path` holds something else than a model; kUnavailable: I/O.
 absl::Status WriteModelDir(const std::string& path, ModelContents contents);
 
 }  // namespace spanlm

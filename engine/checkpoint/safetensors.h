@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -35,16 +36,20 @@ class Safetensors : public TensorSource {
   absl::Span<const std::byte> bytes() const { return file_.bytes(); }
 
  private:
-  Safetensors(MappedFile file, std::map<std::string, TensorView> tensors)
-      : file_(std::move(file)), tensors_(std::move(tensors)) {}
+  Safetensors(std::string path, MappedFile file,
+              std::map<std::string, TensorView> tensors)
+      : path_(std::move(path)),
+        file_(std::move(file)),
+        tensors_(std::move(tensors)) {}
 
+  std::string path_;
   MappedFile file_;
   std::map<std::string, TensorView> tensors_;
 };
 
-// The bytes of a safetensors file holding `tensors` in this order, each data
-// section 8-byte aligned. kInvalidArgument: a name twice, or bytes that do not
-// fit a shape.
+// The bytes of a safetensors file holding `tensors` in this order without
+// holes; the first begins at a multiple of 8. kInvalidArgument: a name twice or
+// not of printable ASCII, or bytes that do not fit a shape.
 absl::StatusOr<std::string> SerializeSafetensors(
     absl::Span<const TensorData> tensors);
 
