@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,7 +11,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "base/mutex.h"
 #include "engine/engine.h"
 #include "server/jobs/job.h"
@@ -80,21 +82,70 @@ class Scheduler {
 
  private:
   // A job with a cache.
-  struct RunningJob;
-  // What a step is made of: jobs, their chunks and the engine's view of them.
-  struct Step;
+  struct RunningJob {
+    Request* request = nullptr;
+    std::unique_ptr<Job> job;
+    SpanCache cache;
+    Work work;  // as of this round
+    std::optional<absl::Time> idle_since;
+    std::optional<absl::Time> last_byte;  // generated
+  };
+  using RunningJobs = std::vector<std::unique_ptr<RunningJob>>;
+  // Jobs that take part in a step, and what the engine sees of them.
+  struct Step {
+    std::vector<RunningJob*> jobs;
+    Batch batch;
+    absl::Time start, end;
+  };
 
+  absl::Status Enqueue(std::unique_ptr<Request>* request)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The thread; below it, all are called by it alone.
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
-  bool stopping() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Starts a round; false: stop.
+  bool BeginRound() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Waits for something to do.
+  void Rest() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Ends the requests that are cancelled, late or failed.
+  void EndFailed() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Gives free slots to waiting jobs.
+  void Admit() ABSL_LOCKS_EXCLUDED(mutex_);
+  // False: no job has work.
+  bool RunStep() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  std::vector<Demand> AskJobs();
+  Step Assemble(absl::Span<const int32_t> plan);
+  absl::StatusOr<StepResult> Compute(Step* step) ABSL_LOCKS_EXCLUDED(mutex_);
+  void AddTimes(const Step& step);
+  void Deliver(const Step& step, const StepResult& result);
+  void NoteBytes(RunningJob* running, const ByteCounts& counts, absl::Time now);
+  absl::Status FailureOf(const Request& request, absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes a job out of running_, frees its slot and ends it.
+  void EndRunning(RunningJob* running, const absl::Status& status)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // The request may be gone afterwards.
+  void EndJob(Request* request, std::unique_ptr<Job> job,
+              const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  void CountOutcome(const RequestTerms& terms, const absl::Status& status);
 
   const SchedulerOptions options_;
   Engine* const engine_;
   ModelMetrics* const metrics_;
+  RunningJobs running_;  // scheduler's thread; the first one's turn is next
+
   mutable Mutex mutex_;
-  CondVar changed_;  // for the thread
-  CondVar idle_;     // for WaitUntilIdle
+  CondVar changed_;  // woken_ or stop_
+  CondVar idle_;     // no request is left
+  RequestQueue queue_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Request>> requests_ ABSL_GUARDED_BY(mutex_);
+  int64_t ending_jobs_ ABSL_GUARDED_BY(mutex_) = 0;  // in Job::End right now
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time heartbeat_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Time> step_start_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;  // last: starts when everything above is built
 };
 
