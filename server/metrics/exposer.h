@@ -18,7 +18,8 @@ namespace spanlm {
 class Exposer {
  public:
   // Binds `address`, HOST:PORT or [IPV6]:PORT; port 0: any free one.
-  // kAlreadyExists: in use, or no address of this machine. `metrics` is lent.
+  // kInvalidArgument: no such address; kAlreadyExists: in use, or none of this
+  // machine. `metrics` is lent.
   static absl::StatusOr<std::unique_ptr<Exposer>> Start(
       const std::string& address, const Metrics& metrics);
   ~Exposer();

@@ -8,8 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
+#include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
+#include "base/mutex.h"
 #include "server/metrics/model_metrics.h"
 
 namespace prometheus {
@@ -49,37 +50,41 @@ struct ModelFacts {
   std::string digest;
   std::string architecture;
   int64_t state_bytes = 0;
+  absl::Duration load_time;
   // [layer][head], bytes; exposed if not empty (--span-metrics).
   std::vector<std::vector<float>> attention_spans;
 };
 
-// Thread-safe. Outlives what it hands out to.
+// Thread-safe. Must outlive those who use what it hands out.
 class Metrics {
  public:
   explicit Metrics(const BuildInfo& build);
   ~Metrics();
 
-  // "unary", "server_stream", "client_stream" or "bidi_stream"; a service such
-  // as "spanlm.v1.ScoringService"; a method such as "Score". Call it for every
-  // method at start; the same method gives the same object.
+  // `type` is "unary", "server_stream", "client_stream" or "bidi_stream",
+  // `service` such as "spanlm.v1.ScoringService", `method` such as "Score".
+  // Call it once for every method, at start.
   RpcMetrics* AddMethod(const std::string& type, const std::string& service,
                         const std::string& method);
 
-  // `gauges` is asked at every scrape, on the exposer's thread, until
-  // RemoveGauges or the end. A name may be added once.
+  // A name may be added once.
   ModelMetrics* AddModel(const ModelFacts& facts);
+  // `gauges` is asked at every scrape, on the thread of the scrape.
   void SetGauges(const std::string& model, std::function<ModelGauges()> gauges);
-  // After it `gauges` is neither running nor called again.
+  // After it the model's `gauges` is neither running nor called again.
   void RemoveGauges(const std::string& model);
 
-  // Reads everything; lent until the end.
+  // All metrics, for an exposer; not to be used after the end of this.
   std::shared_ptr<prometheus::Collectable> collectable() const;
   // What a scrape would get.
   std::string Text() const;
 
  private:
-  struct Families;
-  const std::unique_ptr<Families> families_;
+  class Scrape;
+  const std::shared_ptr<Scrape> scrape_;
+  Mutex mutex_;
+  std::vector<std::unique_ptr<RpcMetrics>> methods_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<ModelMetrics>> models_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace spanlm

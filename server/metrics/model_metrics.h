@@ -24,6 +24,11 @@ enum class Outcome { kOk, kCancelled, kDeadline, kRejected, kInvalid, kError };
 inline constexpr std::array<const char*, 6> kOutcomeLabels = {
     "ok", "cancelled", "deadline", "rejected", "invalid", "error"};
 
+// Why requests are rejected; "other" for what is none of these.
+inline constexpr std::array<const char*, 9> kRejectionLabels = {
+    "QUEUE_FULL", "QUEUE_BYTES", "SESSION_QUOTA", "RATE_LIMIT", "STREAM_LIMIT",
+    "LOADING",    "DRAINING",    "ENGINE_FAILED", "other"};
+
 // Why a generation ended.
 enum class FinishLabel { kStop, kMaxBytes, kMaxDuration };
 inline constexpr std::array<const char*, 3> kFinishLabels = {
@@ -43,21 +48,20 @@ struct ModelGauges {
   absl::Time heartbeat;  // when the scheduler's loop last went round
 };
 
-// Created and owned by Metrics. Thread-safe.
+// Made and owned by Metrics. Thread-safe.
 class ModelMetrics {
  public:
   struct Instruments;  // of prometheus-cpp
   explicit ModelMetrics(std::unique_ptr<Instruments> instruments);
   ~ModelMetrics();
 
-  // A request's end, once each; `kind` as in kKindLabels. Requests that the
-  // scheduler saw are counted by it, those that never got there by the caller.
+  // A request's end, once each; `kind` is an index of kKindLabels. The
+  // scheduler counts what was submitted to it, its callers count the rest.
   void CountRequest(int kind, Outcome outcome);
-  // By one of kRejectionLabels (metrics.h); others count as "other".
+  // `reason` as in kRejectionLabels.
   void CountRejection(absl::string_view reason);
   void ObserveQueue(int kind, absl::Duration time);
   void ObserveTimeToFirstByte(absl::Duration time);
-  // The gap before a sent message, divided by the bytes in it.
   void ObserveInterByte(absl::Duration time);
   void CountBytes(int kind, int64_t read, int64_t scored, int64_t generated);
   void ObserveRequestBytes(int64_t in, int64_t out);
@@ -66,23 +70,26 @@ class ModelMetrics {
                    int64_t bytes);
   void CountNan();
 
-  // Gauges of one running evaluation, gone with it.
-  class Evaluation {
-   public:
-    Evaluation(ModelMetrics* metrics, const std::string& dataset);
-    ~Evaluation();
-    Evaluation(const Evaluation&) = delete;
-    Evaluation& operator=(const Evaluation&) = delete;
-    void Set(double progress_ratio, double bits_per_byte);
+ private:
+  friend class EvaluationGauges;
+  const std::unique_ptr<Instruments> instruments_;
+};
 
-   private:
-    ModelMetrics* const metrics_;
-    struct Gauges;
-    std::unique_ptr<Gauges> gauges_;
-  };
+// The gauges of a running evaluation, exposed while it lives; evaluations of
+// one data set share them. One thread at a time.
+class EvaluationGauges {
+ public:
+  // `metrics` is lent. `dataset` comes from a closed set.
+  EvaluationGauges(ModelMetrics* metrics, const std::string& dataset);
+  ~EvaluationGauges();
+  EvaluationGauges(const EvaluationGauges&) = delete;
+  EvaluationGauges& operator=(const EvaluationGauges&) = delete;
+
+  void Set(double progress_ratio, double bits_per_byte);
 
  private:
-  const std::unique_ptr<Instruments> instruments_;
+  ModelMetrics::Instruments* const instruments_;
+  const std::string dataset_;
 };
 
 }  // namespace spanlm
