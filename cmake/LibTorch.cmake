@@ -2,7 +2,7 @@
 # adds flags for every target and links libtorch_cuda (docs/decisions/0011).
 #
 # spanlm::torch_cpu   tensors, autograd and CPU operators
-# spanlm::torch_cuda  the same plus CUDA; only with SPANLM_WITH_CUDA
+# spanlm::torch_cuda  the same plus streams and devices; with SPANLM_WITH_CUDA
 if(NOT EXISTS ${SPANLM_TORCH_DIR}/lib/libtorch_cpu.so)
   message(FATAL_ERROR
     "LibTorch not found at ${SPANLM_TORCH_DIR}: run 'make setup', or set SPANLM_TORCH_DIR")
@@ -33,12 +33,13 @@ target_link_libraries(spanlm_torch_cpu INTERFACE
   spanlm_torch_headers spanlm_torch_cpu_only spanlm_torch_c10
   -Wl,--unresolved-symbols=ignore-in-shared-libs)
 
+# libtorch_cuda itself is loaded when a CUDA device is first asked for
+# (engine/runtime/device.h): it needs libraries that a machine without a GPU may
+# lack, and the same binary must start there.
 if(SPANLM_WITH_CUDA)
   spanlm_torch_library(spanlm_torch_c10_cuda libc10_cuda.so)
-  spanlm_torch_library(spanlm_torch_cuda_only libtorch_cuda.so)
   add_library(spanlm_torch_cuda INTERFACE)
   add_library(spanlm::torch_cuda ALIAS spanlm_torch_cuda)
   target_link_libraries(spanlm_torch_cuda INTERFACE
-    spanlm_torch_cpu -Wl,--no-as-needed spanlm_torch_cuda_only
-    spanlm_torch_c10_cuda CUDA::cudart)
+    spanlm_torch_cpu spanlm_torch_c10_cuda CUDA::cudart)
 endif()

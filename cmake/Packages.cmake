@@ -23,6 +23,7 @@ endif()
 if(SPANLM_WITH_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES 90 CACHE STRING "GPU architectures")
   set(CMAKE_CUDA_STANDARD 17)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # LibTorch's own, one in a process
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
 endif()
