@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/cli.h"
 
-#include <algorithm>
-#include <cctype>
-
 #include "CLI/CLI.hpp"
+#include "base/command_line.h"
 #include "client/commands/command.h"
 #include "client/commands/evaluate.h"
 #include "client/commands/generate.h"
@@ -30,23 +28,6 @@ Examples:
 
 Exit codes: 0; 64 for wrong arguments; otherwise 70 + the gRPC code.)";
 
-// --max-bytes is SPANLM_MAX_BYTES.
-void BindEnvironment(CLI::App* app) {
-  for (CLI::Option* option : app->get_options()) {
-    const std::string& name = option->get_single_name();
-    if (option->get_lnames().empty() || name == "help" || name == "version") {
-      continue;
-    }
-    std::string variable = "SPANLM_" + name;
-    for (char& letter : variable) {
-      letter = letter == '-' ? '_'
-                             : static_cast<char>(std::toupper(
-                                   static_cast<unsigned char>(letter)));
-    }
-    option->envname(variable);
-  }
-}
-
 void AddCommonOptions(CLI::App* app, CommonFlags* flags) {
   app->add_option("--address", flags->address,
                   "The server, HOST:PORT or a gRPC target such as "
@@ -70,8 +51,6 @@ int RunCli(const std::vector<std::string>& arguments, Console& console) {
       "spanlm");
   Invocation invocation;
   app.set_version_flag("--version", std::string("spanlm ") + SPANLM_VERSION);
-  app.set_config("--config", "", "A TOML or INI file of options");
-  app.allow_config_extras(false);
   app.require_subcommand(1);
   app.fallthrough();
   app.footer(kExamples);
@@ -81,8 +60,7 @@ int RunCli(const std::vector<std::string>& arguments, Console& console) {
   AddEvaluateCommand(&app, &invocation);
   AddModelCommand(&app, &invocation);
   AddHealthCommand(&app, &invocation);
-  BindEnvironment(&app);
-  for (CLI::App* command : app.get_subcommands({})) BindEnvironment(command);
+  AddEnvironmentAndConfig(&app);
 
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {

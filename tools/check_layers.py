@@ -33,6 +33,7 @@ LIBRARIES = {
 DOOR = "engine/*.h"
 RULES = {
     "base": ["absl", "spdlog", "json", "base"],
+    "base/command_line.cc": ["absl", "cli", "base"],
     "engine": ["absl", "base", DOOR, "engine/cache"],
     "engine/model_config.cc": ["absl", "json", "base", DOOR],
     "engine/cache": ["absl", "base", DOOR, "engine/cache"],

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the programs' options come from beside the command line.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace spanlm {
+
+// Lets every option of `app` and of its subcommands be set in the environment,
+// --max-bytes as SPANLM_MAX_BYTES, and in a TOML or INI file that the option
+// --config, added here, names. The command line wins over the environment,
+// and that over the file, in which an unknown option is an error. Call it when
+// all options are there, and before threads are.
+void AddEnvironmentAndConfig(CLI::App* app);
+
+}  // namespace spanlm
