@@ -159,6 +159,7 @@ class ExactEvaluationTest : public ::testing::Test {
       Server server(model, corpus_, flags, folder_.File("server.log"));
       ASSERT_FALSE(server.address().empty());
       EXPECT_EQ(Evaluate(server.address()), expected) << "alone";
+      EXPECT_EQ(Evaluate(server.address(), "3"), expected) << "in shards";
       {
         const Strangers strangers(server.address(), corpus_ + "/valid.bytes",
                                   4);

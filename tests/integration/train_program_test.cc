@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// spanlm-train as a shell sees it: exit codes, and what goes to which stream.
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/integration/child_process.h"
+#include "tests/support/temp_dir.h"
+
+namespace spanlm {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+class TrainProgramTest : public ::testing::Test {
+ protected:
+  static Outcome Run(const std::vector<std::string>& arguments) {
+    return RunProgram("spanlm-train", arguments);
+  }
+
+  const TempDir folder_;
+};
+
+TEST_F(TrainProgramTest, SaysItsVersionAndItsCommands) {
+  const Outcome version = Run({"--version"});
+  EXPECT_EQ(version.exit_code, 0);
+  EXPECT_THAT(version.out, StartsWith("spanlm-train "));
+
+  const Outcome help = Run({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* command : {"preprocess", "train", "eval-lm", "import",
+                              "inspect", "score-tokens"}) {
+    EXPECT_THAT(help.out, HasSubstr(command));
+  }
+  EXPECT_THAT(Run({"eval-lm", "--help"}).out, HasSubstr("--gen-subset"));
+}
+
+TEST_F(TrainProgramTest, ExitsWith64ForWrongFlagsAndNamesTheNearestKnownOne) {
+  EXPECT_EQ(Run({}).exit_code, 64);
+  EXPECT_EQ(Run({"no-such-command"}).exit_code, 64);
+  EXPECT_EQ(Run({"preprocess", "--raw", "x"}).exit_code, 64);
+  EXPECT_EQ(Run({"eval-lm", "data", "--path", "m", "--protocol", "fairseq"})
+                .exit_code,
+            64);
+
+  const Outcome outcome =
+      Run({"eval-lm", "data", "--path", "m", "--thread", "2"});
+  EXPECT_EQ(outcome.exit_code, 64);
+  EXPECT_THAT(outcome.err, HasSubstr("did you mean --threads"));
+  EXPECT_THAT(outcome.out, IsEmpty());
+}
+
+TEST_F(TrainProgramTest, ExitsWith65ForBadDataAndNamesIt) {
+  const std::string missing = folder_.File("nothing");
+  const std::vector<std::vector<std::string>> commands = {
+      {"preprocess", "--raw", missing, "--destdir", folder_.File("c")},
+      {"import", missing, folder_.File("m")},
+      {"inspect", missing},
+      {"eval-lm", missing, "--protocol", "full-stream", "--path", missing},
+      {"score-tokens", missing, "--tokens", missing, "--out",
+       folder_.File("o")}};
+  for (const std::vector<std::string>& arguments : commands) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.exit_code, 65) << arguments[0];
+    EXPECT_THAT(outcome.err, HasSubstr("nothing")) << arguments[0];
+    EXPECT_THAT(outcome.out, IsEmpty()) << arguments[0];
+  }
+}
+
+TEST_F(TrainProgramTest, ExitsWith74WhereTheDiskRefuses) {
+  const std::string raw = folder_.Write("raw", "abc");
+
+  const Outcome outcome =
+      Run({"preprocess", "--raw", raw, "--destdir", raw + "/corpus"});
+
+  EXPECT_EQ(outcome.exit_code, 74);
+  EXPECT_THAT(outcome.err, HasSubstr("raw/corpus"));
+}
+
+TEST_F(TrainProgramTest, PreprocessTakesItsFlagsFromTheEnvironmentToo) {
+  const std::string raw = folder_.Write("raw", "abcdefgh");
+
+  setenv("SPANLM_SPLIT", "5,2,1", 1);
+  const Outcome outcome =
+      Run({"preprocess", "--raw", raw, "--destdir", folder_.File("c")});
+  unsetenv("SPANLM_SPLIT");
+
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(ReadFile(folder_.File("c/train.bytes")), "abcde");
+  EXPECT_EQ(ReadFile(folder_.File("c/valid.bytes")), "fg");
+  EXPECT_EQ(ReadFile(folder_.File("c/test.bytes")), "h");
+  EXPECT_THAT(outcome.err, HasSubstr("train 5, valid 2, test 1 bytes; 0 of"));
+}
+
+}  // namespace
+}  // namespace spanlm
