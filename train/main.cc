@@ -13,6 +13,7 @@
 #include "train/commands/inspect.h"
 #include "train/commands/preprocess.h"
 #include "train/commands/score_tokens.h"
+#include "train/commands/train.h"
 #include "train/exit_codes.h"
 
 namespace spanlm {
@@ -41,6 +42,7 @@ int Main(int argc, char** argv) {
       "environment over the file.");
   int exit_code = kExitDone;
   AddPreprocessCommand(app, &exit_code);
+  AddTrainCommand(app, &exit_code);
   AddEvalLmCommand(app, &exit_code);
   AddImportCommand(app, &exit_code);
   AddInspectCommand(app, &exit_code);
