@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ways in which requests end before their time.
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "server/jobs/evaluate_job.h"
+#include "server/jobs/reason.h"
+#include "server/jobs/score_stream_job.h"
+#include "tests/server/scheduler/scheduler_fixture.h"
+#include "tests/support/status_matchers.h"
+
+namespace spanlm {
+namespace {
+
+using absl::StatusCode;
+using testing::HasSubstr;
+
+class SchedulerEndTest : public SchedulerFixture {
+ protected:
+  void ExpectEnd(const absl::Status& status, StatusCode code,
+                 absl::string_view reason) {
+    EXPECT_THAT(status, StatusIs(code));
+    EXPECT_EQ(ReasonOf(status), reason);
+  }
+  void ExpectNothingLeft() {
+    EXPECT_TRUE(scheduler().WaitUntilIdle(absl::Seconds(10)));
+    EXPECT_EQ(OpenRequests(), 0);
+    EXPECT_EQ(scheduler().Gauges().queue_bytes, 0);
+    EXPECT_EQ(engine_->free_slot_count(), engine_->info().slot_count);
+  }
+  void ExpectCounted(absl::string_view kind, absl::string_view outcome,
+                     int count) {
+    EXPECT_THAT(metrics_.Text(),
+                HasSubstr(absl::StrCat("spanlm_requests_total{kind=\"", kind,
+                                       "\",model=\"fake\",outcome=\"", outcome,
+                                       "\"} ", count)));
+  }
+};
+
+TEST_F(SchedulerEndTest, ACancelledRequestFreesItsSlotWithinAStep) {
+  engine_->Hold();
+  const auto score = Score({std::string(100000, 'x'), "short"});
+  const auto generation = Generate("prompt", 100000);
+  engine_->WaitUntilHeld();
+  score->cancel.Set();
+  scheduler().Wake();
+  engine_->Release(1);
+  score->ended.Wait();
+
+  ExpectEnd(score->status, StatusCode::kCancelled, kReasonClient);
+  EXPECT_GE(engine_->free_slot_count(), 3);
+  generation->cancel.Set();
+  engine_->ReleaseAll();
+  scheduler().Wake();
+  generation->sink.ended.Wait();
+  ExpectEnd(generation->sink.status, StatusCode::kCancelled, kReasonClient);
+  ExpectNothingLeft();
+  ExpectCounted("score", "cancelled", 1);
+  ExpectCounted("generate", "cancelled", 1);
+}
+
+TEST_F(SchedulerEndTest, AWaitingRequestCanBeCancelled) {
+  engine_->Hold();
+  const auto running = Score(std::vector<std::string>(4, "running"));
+  engine_->WaitUntilHeld();
+  const auto waiting = Score({"a", "b"});
+  waiting->cancel.Set();
+  scheduler().Wake();
+  engine_->Release(1);
+  waiting->ended.Wait();
+
+  ExpectEnd(waiting->status, StatusCode::kCancelled, kReasonClient);
+  EXPECT_EQ(waiting->timing.compute, absl::ZeroDuration());
+  engine_->ReleaseAll();
+  running->ended.Wait();
+  EXPECT_OK(running->status);
+  ExpectNothingLeft();
+}
+
+TEST_F(SchedulerEndTest, APausedGenerationCanBeCancelled) {
+  const auto generation = Generate("x", 100);
+  generation->sink.room = false;
+  generation->cancel.Set();
+  scheduler().Wake();
+  generation->sink.ended.Wait();
+
+  ExpectEnd(generation->sink.status, StatusCode::kCancelled, kReasonClient);
+  ExpectNothingLeft();
+}
+
+TEST_F(SchedulerEndTest, RefusesAPassedDeadlineOnEntry) {
+  const auto request = Score({"x"}, EndingAfter(absl::ZeroDuration()));
+
+  EXPECT_EQ(request->ended.count(), 1) << "at once, on this thread";
+  ExpectEnd(request->status, StatusCode::kDeadlineExceeded, kReasonQueued);
+  EXPECT_TRUE(engine_->steps().empty());
+  ExpectCounted("score", "deadline", 1);
+}
+
+TEST_F(SchedulerEndTest, ADeadlineEndsARunningRequest) {
+  engine_->Hold();
+  const auto request =
+      Score({std::string(100000, 'x')}, EndingAfter(absl::Seconds(5)));
+  engine_->WaitUntilHeld();
+  clock_.Advance(absl::Seconds(6));
+  engine_->Release(1);
+  request->ended.Wait();
+
+  ExpectEnd(request->status, StatusCode::kDeadlineExceeded, kReasonRunning);
+  ExpectNothingLeft();
+}
+
+TEST_F(SchedulerEndTest, ADeadlineEndsAWaitingRequest) {
+  FakeEngineOptions options;
+  options.slots = 1;
+  UseEngine(options);
+  engine_->Hold();
+  const auto running = Score({std::string(100000, 'x')});
+  engine_->WaitUntilHeld();
+  const auto waiting = Score({"y"}, EndingAfter(absl::Seconds(5)));
+  clock_.Advance(absl::Seconds(6));
+  engine_->Release(1);
+  waiting->ended.Wait();
+
+  ExpectEnd(waiting->status, StatusCode::kDeadlineExceeded, kReasonQueued);
+  EXPECT_EQ(running->ended.count(), 0);
+}
+
+TEST_F(SchedulerEndTest, AFullQueueAnswersAtOnce) {
+  options_.max_queue_requests = 2;
+  engine_->Hold();
+  const auto running = Score(std::vector<std::string>(4, "running"));
+  engine_->WaitUntilHeld();
+  const auto first = Score({"1", "1", "1"}), second = Score({"2"});
+  const auto third = Score({"3", "3"});
+
+  EXPECT_EQ(third->ended.count(), 1) << "at once, on this thread";
+  ExpectEnd(third->status, StatusCode::kResourceExhausted, kReasonQueueFull);
+  engine_->ReleaseAll();
+  for (const auto* request : {&running, &first, &second}) {
+    (*request)->ended.Wait();
+    EXPECT_OK((*request)->status);
+  }
+  ExpectNothingLeft();
+  ExpectCounted("score", "rejected", 1);
+  EXPECT_THAT(metrics_.Text(),
+              HasSubstr("spanlm_rejections_total{reason=\"QUEUE_FULL\"} 1"));
+}
+
+TEST_F(SchedulerEndTest, AQueueFullOfBytesAnswersAtOnce) {
+  options_.max_queue_bytes = 100000;
+  engine_->Hold();
+  const auto running = Score(std::vector<std::string>(4, "running"));
+  engine_->WaitUntilHeld();
+  const auto fits = Score({std::string(90000, 'x')});
+  const auto refused = Score({std::string(20000, 'x')});
+  ExpectEnd(refused->status, StatusCode::kResourceExhausted, kReasonQueueBytes);
+
+  const auto small = Score({"small"});
+  engine_->ReleaseAll();
+  fits->ended.Wait();
+  small->ended.Wait();
+  EXPECT_OK(fits->status);
+  EXPECT_OK(small->status);
+  ExpectNothingLeft();
+}
+
+TEST_F(SchedulerEndTest, DrainingRefusesNewRequestsAndFinishesOldOnes) {
+  engine_->Hold();
+  const auto running = Score({std::string(2000, 'x')});
+  engine_->WaitUntilHeld();
+  scheduler().Drain();
+  const auto refused = Score({"y"});
+
+  ExpectEnd(refused->status, StatusCode::kUnavailable, kReasonDraining);
+  EXPECT_FALSE(scheduler().WaitUntilIdle(absl::Milliseconds(1)));
+  engine_->ReleaseAll();
+  running->ended.Wait();
+  EXPECT_OK(running->status);
+  ExpectNothingLeft();
+}
+
+TEST_F(SchedulerEndTest, DrainingEndsBatchRequestsWhereTheyStand) {
+  RecordingEvaluateSink sink;
+  EvaluateOptions options;
+  options.end = 1'000'000;
+  auto job = std::make_unique<EvaluateJob>(
+      &symbols_, options,
+      [](int64_t, int64_t count, std::string* bytes) {
+        bytes->assign(static_cast<size_t>(count), 'e');
+        return absl::OkStatus();
+      },
+      &sink, clock_.reader());
+  std::vector<std::unique_ptr<Job>> jobs;
+  jobs.push_back(std::move(job));
+  RequestTerms terms = With(Priority::kBatch);
+  terms.kind = JobKind::kEvaluate;
+  engine_->Hold();
+  scheduler().Submit(terms, std::move(jobs));
+  engine_->WaitUntilHeld();
+  scheduler().Drain();
+  engine_->ReleaseAll();
+  sink.ended.Wait();
+
+  ExpectEnd(sink.status, StatusCode::kUnavailable, kReasonDraining);
+  EXPECT_EQ(sink.state.position, 512) << "one step";
+  EXPECT_EQ(sink.state.total, FakeScore(*engine_, std::string(512, 'e'), 0));
+  ExpectNothingLeft();
+}
+
+TEST_F(SchedulerEndTest, CancelAllEndsWhatIsThere) {
+  engine_->Hold();
+  const auto running = Score(std::vector<std::string>(6, "running"));
+  engine_->WaitUntilHeld();
+  const auto waiting = Generate("x", 10);
+  scheduler().CancelAll();
+  const auto later = Score({"later"});
+  engine_->ReleaseAll();
+  running->ended.Wait();
+  waiting->sink.ended.Wait();
+  later->ended.Wait();
+
+  ExpectEnd(running->status, StatusCode::kCancelled, kReasonAdmin);
+  ExpectEnd(waiting->sink.status, StatusCode::kCancelled, kReasonAdmin);
+  EXPECT_OK(later->status);
+  ExpectNothingLeft();
+}
+
+TEST_F(SchedulerEndTest, EndsAllJobsWithCancelledWhenDestroyed) {
+  engine_->Hold();
+  const auto running = Score({std::string(100000, 'x')});
+  engine_->WaitUntilHeld();
+  const auto waiting = Score(std::vector<std::string>(10, "x"));
+  engine_->ReleaseAll();
+  scheduler_.reset();
+
+  EXPECT_EQ(running->ended.count(), 1);
+  EXPECT_EQ(waiting->ended.count(), 1);
+  ExpectEnd(running->status, StatusCode::kCancelled, kReasonAdmin);
+  EXPECT_EQ(engine_->free_slot_count(), 4);
+}
+
+TEST_F(SchedulerEndTest, AFailedStepEndsItsJobsAndNoOthers) {
+  engine_->SetHook([](int64_t step) {
+    return step == 1 ? absl::InternalError("the device is gone")
+                     : absl::OkStatus();
+  });
+  engine_->Hold();
+  const auto first = Score({std::string(100000, 'x')});
+  engine_->WaitUntilHeld();
+  const auto second = Generate("y", 100);
+  engine_->Release(1);
+  engine_->WaitUntilHeld();  // step 1 holds both
+  const auto third = Score({"third"});
+  engine_->ReleaseAll();
+  first->ended.Wait();
+  second->sink.ended.Wait();
+  third->ended.Wait();
+
+  EXPECT_THAT(first->status,
+              StatusIs(StatusCode::kInternal, "the device is gone"));
+  ExpectEnd(second->sink.status, StatusCode::kInternal, kReasonInvariant);
+  EXPECT_OK(third->status);
+  ExpectNothingLeft();
+  ExpectCounted("score", "error", 1);
+  ExpectCounted("score", "ok", 1);
+}
+
+TEST_F(SchedulerEndTest, ANanIsCountedAndNamed) {
+  engine_->SetHook(
+      [](int64_t) { return absl::InternalError("NaN in slot 3"); });
+  const auto request = Score({"x"});
+  request->ended.Wait();
+
+  ExpectEnd(request->status, StatusCode::kInternal, kReasonNan);
+  EXPECT_THAT(metrics_.Text(),
+              HasSubstr("spanlm_logits_nan_total{model=\"fake\"} 1"));
+}
+
+TEST_F(SchedulerEndTest, AClientThatStallsLosesItsSlot) {
+  options_.stall_limit = absl::Minutes(1);
+  TextInbox inbox;  // nothing ever comes
+  RecordingScoreStreamSink sink;
+  std::vector<std::unique_ptr<Job>> jobs;
+  jobs.push_back(std::make_unique<ScoreStreamJob>(
+      &symbols_, ScoreStreamOptions(), &inbox, &sink));
+  scheduler().Submit({}, std::move(jobs));
+  while (engine_->free_slot_count() == 4) std::this_thread::yield();
+  // Two looks at the job: the first starts the count.
+  const auto probe = Score({"x"});
+  probe->ended.Wait();
+  EXPECT_EQ(sink.ended.count(), 0);
+  clock_.Advance(absl::Seconds(61));
+  scheduler().Wake();
+  sink.ended.Wait();
+
+  ExpectEnd(sink.status, StatusCode::kResourceExhausted, kReasonStreamLimit);
+  ExpectNothingLeft();
+}
+
+TEST_F(SchedulerEndTest, AJobsOwnErrorEndsItsRequest) {
+  RecordingEvaluateSink sink;
+  EvaluateOptions options;
+  options.end = 100;
+  std::vector<std::unique_ptr<Job>> jobs;
+  jobs.push_back(std::make_unique<EvaluateJob>(
+      &symbols_, options,
+      [](int64_t, int64_t, std::string*) {
+        return absl::DataLossError("shrunk");
+      },
+      &sink, clock_.reader()));
+  scheduler().Submit({}, std::move(jobs));
+  sink.ended.Wait();
+
+  EXPECT_THAT(sink.status, StatusIs(StatusCode::kDataLoss, "shrunk"));
+  ExpectNothingLeft();
+}
+
+TEST_F(SchedulerEndTest, AStreamedDocumentWakesTheScheduler) {
+  TextInbox inbox;
+  RecordingScoreStreamSink sink;
+  std::vector<std::unique_ptr<Job>> jobs;
+  jobs.push_back(std::make_unique<ScoreStreamJob>(
+      &symbols_, ScoreStreamOptions(), &inbox, &sink));
+  scheduler().Submit({}, std::move(jobs));
+  std::string text;
+  for (int i = 0; i < 100; ++i) {
+    const std::string piece = absl::StrCat("piece ", i, " ");
+    text += piece;
+    inbox.Append(piece);
+    scheduler().Wake();
+  }
+  inbox.Finish();
+  scheduler().Wake();
+  sink.ended.Wait();
+
+  EXPECT_OK(sink.status);
+  EXPECT_EQ(sink.answers.back().state.total, FakeScore(*engine_, text, 0));
+  ExpectNothingLeft();
+}
+
+}  // namespace
+}  // namespace spanlm

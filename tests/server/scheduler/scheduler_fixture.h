@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// A scheduler over a fake engine and clock, and requests for it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "server/jobs/generate_job.h"
+#include "server/jobs/score_job.h"
+#include "server/metrics/metrics.h"
+#include "server/scheduler/scheduler.h"
+#include "tests/fakes/end_signal.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_engine.h"
+#include "tests/fakes/recording_sinks.h"
+
+namespace spanlm {
+
+// One Score call and what became of it. Read the fields after ended.Wait().
+struct ScoreRequest {
+  std::vector<std::string> texts;  // lent to the call's items
+  std::unique_ptr<ScoreCall> call;
+  CancelFlag cancel;
+  absl::Status status;
+  std::vector<ScoreResult> results;
+  RequestTiming timing;
+  EndSignal ended;
+};
+
+struct GenerateRequest {
+  std::string prompt;
+  CancelFlag cancel;
+  RecordingGenerateSink sink;
+};
+
+class SchedulerFixture : public testing::Test {
+ protected:
+  ~SchedulerFixture() override {
+    engine_->ReleaseAll();  // so that a failed test ends
+  }
+
+  // Call before the first request.
+  void UseEngine(const FakeEngineOptions& options) {
+    engine_ = std::make_unique<FakeEngine>(options);
+  }
+
+  Scheduler& scheduler() {
+    if (scheduler_ == nullptr) {
+      options_.now = clock_.reader();
+      scheduler_ =
+          std::make_unique<Scheduler>(options_, engine_.get(), model_metrics_);
+    }
+    return *scheduler_;
+  }
+
+  // Scores each text as an item of its own, without context.
+  std::unique_ptr<ScoreRequest> Score(std::vector<std::string> texts,
+                                      RequestTerms terms = {}) {
+    auto request = std::make_unique<ScoreRequest>();
+    ScoreRequest* const lent = request.get();
+    request->texts = std::move(texts);
+    std::vector<ScoreItem> items;
+    for (const std::string& text : request->texts) items.push_back({"", text});
+    request->call = std::make_unique<ScoreCall>(
+        &symbols_, std::move(items), ScoreOptions(),
+        [lent](const absl::StatusOr<std::vector<ScoreResult>>& results,
+               const RequestTiming& timing) {
+          lent->status = results.status();
+          if (results.ok()) lent->results = *results;
+          lent->timing = timing;
+          lent->ended.Notify();
+        });
+    terms.kind = JobKind::kScore;
+    terms.cancel = &request->cancel;
+    scheduler().Submit(terms, request->call->MakeJobs());
+    return request;
+  }
+
+  std::unique_ptr<GenerateRequest> Generate(std::string prompt,
+                                            int64_t max_bytes,
+                                            RequestTerms terms = {},
+                                            int64_t seed = 1) {
+    auto request = std::make_unique<GenerateRequest>();
+    request->prompt = std::move(prompt);
+    GenerateOptions options;
+    options.max_bytes = max_bytes;
+    options.sampling.seed = seed;
+    std::vector<std::unique_ptr<Job>> jobs;
+    jobs.push_back(*GenerateJob::Create(&symbols_, request->prompt, options,
+                                        &request->sink, clock_.reader()));
+    terms.kind = JobKind::kGenerate;
+    terms.cancel = &request->cancel;
+    scheduler().Submit(terms, std::move(jobs));
+    return request;
+  }
+
+  static RequestTerms With(Priority priority) {
+    RequestTerms terms;
+    terms.priority = priority;
+    return terms;
+  }
+  RequestTerms EndingAfter(absl::Duration time) {
+    RequestTerms terms;
+    terms.deadline = clock_.Now() + time;
+    return terms;
+  }
+
+  // Running and waiting requests together.
+  int64_t OpenRequests() {
+    const ModelGauges gauges = scheduler().Gauges();
+    int64_t count = 0;
+    for (const auto* counts : {&gauges.running, &gauges.waiting}) {
+      for (const auto& kind : *counts) {
+        for (int64_t value : kind) count += value;
+      }
+    }
+    return count;
+  }
+
+  FakeClock clock_;
+  SchedulerOptions options_;
+  std::unique_ptr<FakeEngine> engine_ = std::make_unique<FakeEngine>();
+  const SymbolMap symbols_ = *SymbolMap::Create(engine_->config());
+  Metrics metrics_{{"", "", "", ""}};
+  ModelMetrics* const model_metrics_ = metrics_.AddModel({"fake"});
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+}  // namespace spanlm
