@@ -6,6 +6,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Reduction.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -47,6 +48,11 @@ MeterOptions MetersFor(const TrainOptions& options) {
   meters.rows = options.batch_size;
   meters.block = options.tokens_per_sample;
   return meters;
+}
+
+// A seed of its own for each update and part, so that a resume needs no state.
+uint64_t DropoutSeed(uint64_t seed, int64_t update, size_t part) {
+  return seed + (static_cast<uint64_t>(update) << 16) + part;
 }
 
 absl::Status MakeFolder(const std::string& path) {
@@ -101,7 +107,8 @@ absl::Status Trainer::Start() {
     static_cast<AdaptiveSpan&>(*model_).SetSpans(options_.adapt_span_init);
   }
   optimizer_ = NewOptimizer(options_.optimizer, model_->parameters());
-  memory_ = model_->NewMemory(options_.batch_size, pass_);
+  parts_ = MakeRowParts(options_.batch_size);
+  StartMemories();
   log_.Say("train",
            absl::StrCat("num. model params: ", model_->parameter_count()));
   const std::string restore = FindRestore(options_);
@@ -110,9 +117,11 @@ absl::Status Trainer::Start() {
     return absl::NotFoundError(absl::StrCat(
         "--restore-file ", options_.restore_file, ": no such directory"));
   }
+  ModelMemory memory = JoinRows(memories_);
   SPANLM_ASSIGN_OR_RETURN(progress_,
                           RestoreTraining(restore, options_, model_.get(),
-                                          optimizer_.get(), &memory_));
+                                          optimizer_.get(), &memory));
+  memories_ = SplitRows(memory, parts_);
   batcher_.Seek(progress_.position);
   seconds_before_ = progress_.seconds;
   log_.Say("train", absl::StrCat("going on from ", restore, " at update ",
@@ -144,23 +153,46 @@ SpanFigures Trainer::span_figures() const {
   return figures;
 }
 
+void Trainer::StartMemories() {
+  memories_ = SplitRows(model_->NewMemory(options_.batch_size, pass_), parts_);
+}
+
 UpdateReport Trainer::Compute(const StreamBatch& batch) {
-  UpdateReport report;
+  std::vector<at::Tensor> parameters;
   for (const NamedTensor& parameter : model_->parameters()) {
-    parameter.tensor.mutable_grad().reset();
+    parameters.push_back(parameter.tensor);
   }
-  pass_.generator->set_current_seed(options_.seed +
-                                    static_cast<uint64_t>(progress_.update));
-  const at::Tensor logits = model_->Forward(batch.tokens, pass_, &memory_);
-  at::Tensor loss =
-      at::cross_entropy_loss(logits.flatten(0, 1), batch.targets.flatten());
-  report.loss_nats = loss.item<double>();
-  const at::Tensor spans = model_->SpanSum();
-  if (spans.defined()) {
-    report.span_loss = options_.aux_loss_scaler * spans.item<double>();
-    loss = loss + spans * options_.aux_loss_scaler;
+  std::vector<double> losses(parts_.size());
+  std::vector<torch::autograd::variable_list> gradients(parts_.size());
+  UpdateReport report;
+  ForRowParts(parts_, [&](size_t i, const RowPart& part) {
+    PassOptions pass = pass_;
+    pass.generator = at::detail::createCPUGenerator(
+        DropoutSeed(options_.seed, progress_.update, i));
+    const at::Tensor logits = model_->Forward(
+        batch.tokens.narrow(0, part.first, part.count), pass, &memories_[i]);
+    at::Tensor loss = at::cross_entropy_loss(
+        logits.flatten(0, 1),
+        batch.targets.narrow(0, part.first, part.count).flatten());
+    loss = loss * (static_cast<double>(part.count) / options_.batch_size);
+    losses[i] = loss.item<double>();
+    const at::Tensor spans = i == 0 ? model_->SpanSum() : at::Tensor();
+    if (spans.defined()) {
+      report.span_loss = options_.aux_loss_scaler * spans.item<double>();
+      loss = loss + spans * options_.aux_loss_scaler;
+    }
+    gradients[i] = torch::autograd::grad({loss}, parameters);
+  });
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    report.loss_nats += losses[i];
+    for (size_t p = 0; p < parameters.size(); ++p) {
+      if (i == 0) {
+        parameters[p].mutable_grad() = gradients[i][p];
+      } else {
+        parameters[p].mutable_grad().add_(gradients[i][p]);
+      }
+    }
   }
-  if (std::isfinite(report.loss_nats)) loss.backward();
   return report;
 }
 
@@ -169,7 +201,7 @@ absl::StatusOr<UpdateReport> Trainer::Update() {
     const double lr = next_lr();
     const StreamBatch batch = batcher_.Next();
     if (batch.starts_pass) {
-      memory_ = model_->NewMemory(options_.batch_size, pass_);
+      StartMemories();
     }
     UpdateReport report = Compute(batch);
     if (!std::isfinite(report.loss_nats)) {
@@ -196,7 +228,8 @@ absl::Status Trainer::Save(const std::string& name) {
     progress_.seconds = seconds();
     SPANLM_ASSIGN_OR_RETURN(
         ModelContents contents,
-        ContentsOf(*model_, *optimizer_, memory_, progress_, options_));
+        ContentsOf(*model_, *optimizer_, JoinRows(memories_), progress_,
+                   options_));
     return WriteModelDir(absl::StrCat(options_.save_dir, "/", name),
                          std::move(contents));
   });

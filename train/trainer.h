@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -13,6 +14,7 @@
 #include "engine/model/byte_model.h"
 #include "train/corpus.h"
 #include "train/optimizer.h"
+#include "train/row_parts.h"
 #include "train/stream_batcher.h"
 #include "train/train_log.h"
 #include "train/train_meters.h"
@@ -63,6 +65,7 @@ class Trainer {
 
   absl::Status Start();
   UpdateReport Compute(const StreamBatch& batch);
+  void StartMemories();
   absl::Status ValidateAndKeepBest();
   absl::Status EndPass();
   bool limit_reached() const;
@@ -80,7 +83,8 @@ class Trainer {
   std::unique_ptr<ByteModel> model_;
   std::unique_ptr<Optimizer> optimizer_;
   PassOptions pass_;
-  ModelMemory memory_;
+  std::vector<RowPart> parts_;
+  std::vector<ModelMemory> memories_;  // one for each part
   TrainProgress progress_;
   TrainMeters meters_;
   TrainMeters epoch_meters_;
