@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/server.h"
+
+#include <grpc/grpc.h>
+
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+
+#ifndef SPANLM_VERSION
+#error "define SPANLM_VERSION"
+#endif
+#ifndef SPANLM_REVISION
+#define SPANLM_REVISION ""
+#endif
+
+namespace spanlm {
+namespace {
+
+constexpr char kReady[] = "ready";
+constexpr char kLive[] = "live";
+constexpr absl::Duration kPoll = absl::Milliseconds(50);
+// For cancelled calls to send their statuses.
+constexpr absl::Duration kLastWords = absl::Seconds(1);
+
+std::vector<std::string> NamesOf(const ServerOptions& options) {
+  std::vector<std::string> names;
+  for (const ModelSpec& spec : options.models) names.push_back(spec.name);
+  return names;
+}
+
+std::string DefaultOf(const ServerOptions& options) {
+  if (!options.default_model.empty() || options.models.empty()) {
+    return options.default_model;
+  }
+  return options.models.front().name;
+}
+
+}  // namespace
+
+Server::Server(const ServerOptions& options)
+    : options_(options),
+      metrics_({SPANLM_VERSION, SPANLM_REVISION, __VERSION__,
+                options.engine.device}),
+      call_metrics_(&metrics_),
+      registry_(NamesOf(options), DefaultOf(options)),
+      scoring_(&registry_, options.limits),
+      generation_(&registry_, options.limits),
+      model_service_(&registry_) {}
+
+Server::~Server() {
+  for (Listener* listener : {data_.get(), admin_.get(), health_.get()}) {
+    if (listener == nullptr) continue;
+    listener->server()->Shutdown(std::chrono::system_clock::now());
+  }
+  // The listeners go first, as members below the models: when they are gone no
+  // call is left that could hold on to a scheduler.
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(
+    const ServerOptions& options, const EngineFactory& factory) {
+  static std::once_flag once;
+  std::call_once(once, Listener::PrepareProcess);
+  SPANLM_RETURN_IF_ERROR(Check(options));
+  std::unique_ptr<Server> server(new Server(options));
+  absl::StatusOr<std::unique_ptr<DatasetStore>> datasets =
+      DatasetStore::Create(options.dataset_root);
+  if (!datasets.ok()) {
+    return absl::UnavailableError(datasets.status().message());
+  }
+  server->datasets_ = *std::move(datasets);
+  server->evaluation_ = std::make_unique<EvaluationService>(
+      &server->registry_, server->datasets_.get());
+  SPANLM_RETURN_IF_ERROR(server->Listen());
+  SPANLM_RETURN_IF_ERROR(server->LoadModels(factory));
+  server->RefreshHealth();
+  return server;
+}
+
+absl::Status Server::Listen() {
+  ListenerOptions data;
+  data.address = options_.listen;
+  data.limits = options_.limits;
+  data.has_health = true;
+  data.has_reflection = true;
+  data.services = {&scoring_, &generation_, &sessions_, evaluation_.get(),
+                   &model_service_};
+  data.new_interceptors = [this] { return call_metrics_.NewInterceptors(); };
+  SPANLM_ASSIGN_OR_RETURN(data_, Listener::Start(data));
+
+  ListenerOptions admin;
+  admin.address = options_.admin_listen;
+  admin.limits = options_.limits;
+  admin.has_channelz = true;
+  admin.services = {&admin_service_};
+  admin.new_interceptors = data.new_interceptors;
+  SPANLM_ASSIGN_OR_RETURN(admin_, Listener::Start(admin));
+
+  ListenerOptions health;
+  health.address = options_.health_listen;
+  health.limits = options_.limits;
+  health.has_health = true;
+  SPANLM_ASSIGN_OR_RETURN(health_, Listener::Start(health));
+  SetHealth("", false);
+  SetHealth(kReady, false);
+  SetHealth(kLive, true);
+  for (const ModelSpec& spec : options_.models) SetHealth(spec.name, false);
+  SPANLM_ASSIGN_OR_RETURN(exposer_,
+                          Exposer::Start(options_.metrics_listen, metrics_));
+  return absl::OkStatus();
+}
+
+absl::Status Server::LoadModels(const EngineFactory& factory) {
+  EngineOptions engine = options_.engine;
+  engine.max_step_symbols = options_.max_step_bytes;
+  engine.state_budget_bytes /= static_cast<int64_t>(options_.models.size());
+  SchedulerOptions scheduler;
+  scheduler.policy.max_step_symbols = options_.max_step_bytes;
+  scheduler.max_queue_requests = options_.max_queue_requests;
+  scheduler.max_queue_bytes = options_.max_queue_bytes;
+  for (const ModelSpec& spec : options_.models) {
+    absl::StatusOr<std::unique_ptr<ModelHost>> host =
+        ModelHost::Load(spec, engine, scheduler, factory, &metrics_);
+    if (!host.ok()) {
+      return absl::Status(
+          host.status().code(),
+          absl::StrCat("model ", spec.name, ": ", host.status().message()));
+    }
+    registry_.Add(spec.name, (*host)->Serve(spec.name == DefaultOf(options_)));
+    models_.push_back(*std::move(host));
+  }
+  return absl::OkStatus();
+}
+
+void Server::SetHealth(const std::string& service, bool is_serving) {
+  data_->SetServing(service, is_serving);
+  health_->SetServing(service, is_serving);
+}
+
+void Server::RefreshHealth() {
+  bool is_live = true;
+  for (const std::unique_ptr<ModelHost>& model : models_) {
+    const absl::Duration age = model->scheduler()->StepAge();
+    const bool moves = age <= options_.step_deadline;
+    if (!moves) {
+      Log(LogLevel::kError, "step_overdue",
+          {{"model", model->name()}, {"seconds", absl::ToDoubleSeconds(age)}});
+    }
+    is_live = is_live && moves;
+    SetHealth(model->name(), moves && !is_draining_);
+  }
+  const bool is_ready = is_live && !is_draining_;
+  SetHealth(kLive, is_live);
+  SetHealth(kReady, is_ready);
+  SetHealth("", is_ready);
+}
+
+void Server::WaitForRequests(absl::Duration timeout, const Wait& wait) {
+  const absl::Time end = absl::Now() + timeout;
+  for (const std::unique_ptr<ModelHost>& model : models_) {
+    while (!model->scheduler()->WaitUntilIdle(absl::ZeroDuration())) {
+      const absl::Duration left = end - absl::Now();
+      if (left <= absl::ZeroDuration()) return;
+      if (wait(std::min(left, kPoll))) return;
+    }
+  }
+}
+
+void Server::Drain(const Wait& wait) {
+  Log(LogLevel::kInfo, "draining");
+  is_draining_ = true;
+  RefreshHealth();
+  const bool is_now = wait(options_.drain_delay);
+  const absl::Duration timeout =
+      is_now ? absl::ZeroDuration() : options_.drain_timeout;
+  for (const auto& model : models_) model->scheduler()->Drain();
+  // Shutdown tells clients to go elsewhere at once and returns when the last
+  // call has ended; this thread goes on to wait for requests and signals.
+  std::thread shutdown([this, timeout] {
+    data_->server()->Shutdown(
+        absl::ToChronoTime(absl::Now() + timeout + kLastWords));
+  });
+  WaitForRequests(timeout, wait);
+  for (const auto& model : models_) model->scheduler()->CancelAll();
+  for (const auto& model : models_) {
+    model->scheduler()->WaitUntilIdle(kLastWords);
+  }
+  // Readers too slow to take their last messages.
+  grpc_server_cancel_all_calls(data_->server()->c_server());
+  shutdown.join();
+  Log(LogLevel::kInfo, "drained");
+}
+
+std::string Server::ServingLine() const {
+  nlohmann::ordered_json line;
+  line["event"] = "serving";
+  line["listen"] = address();
+  line["admin"] = admin_address();
+  line["health"] = health_address();
+  line["metrics"] = metrics_address();
+  line["models"] = NamesOf(options_);
+  return line.dump();
+}
+
+}  // namespace spanlm
