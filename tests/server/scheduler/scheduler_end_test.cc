@@ -41,8 +41,8 @@ class SchedulerEndTest : public SchedulerFixture {
 
 TEST_F(SchedulerEndTest, ACancelledRequestFreesItsSlotWithinAStep) {
   engine_->Hold();
-  const auto score = Score({std::string(100000, 'x'), "short"});
-  const auto generation = Generate("prompt", 100000);
+  auto* const score = Score({std::string(100000, 'x'), "short"});
+  auto* const generation = Generate("prompt", 100000);
   engine_->WaitUntilHeld();
   score->cancel.Set();
   scheduler().Wake();
@@ -63,9 +63,9 @@ TEST_F(SchedulerEndTest, ACancelledRequestFreesItsSlotWithinAStep) {
 
 TEST_F(SchedulerEndTest, AWaitingRequestCanBeCancelled) {
   engine_->Hold();
-  const auto running = Score(std::vector<std::string>(4, "running"));
+  auto* const running = Score(std::vector<std::string>(4, "running"));
   engine_->WaitUntilHeld();
-  const auto waiting = Score({"a", "b"});
+  auto* const waiting = Score({"a", "b"});
   waiting->cancel.Set();
   scheduler().Wake();
   engine_->Release(1);
@@ -80,7 +80,7 @@ TEST_F(SchedulerEndTest, AWaitingRequestCanBeCancelled) {
 }
 
 TEST_F(SchedulerEndTest, APausedGenerationCanBeCancelled) {
-  const auto generation = Generate("x", 100);
+  auto* const generation = Generate("x", 100);
   generation->sink.room = false;
   generation->cancel.Set();
   scheduler().Wake();
@@ -91,7 +91,7 @@ TEST_F(SchedulerEndTest, APausedGenerationCanBeCancelled) {
 }
 
 TEST_F(SchedulerEndTest, RefusesAPassedDeadlineOnEntry) {
-  const auto request = Score({"x"}, EndingAfter(absl::ZeroDuration()));
+  auto* const request = Score({"x"}, EndingAfter(absl::ZeroDuration()));
 
   EXPECT_EQ(request->ended.count(), 1) << "at once, on this thread";
   ExpectEnd(request->status, StatusCode::kDeadlineExceeded, kReasonQueued);
@@ -101,7 +101,7 @@ TEST_F(SchedulerEndTest, RefusesAPassedDeadlineOnEntry) {
 
 TEST_F(SchedulerEndTest, ADeadlineEndsARunningRequest) {
   engine_->Hold();
-  const auto request =
+  auto* const request =
       Score({std::string(100000, 'x')}, EndingAfter(absl::Seconds(5)));
   engine_->WaitUntilHeld();
   clock_.Advance(absl::Seconds(6));
@@ -117,9 +117,9 @@ TEST_F(SchedulerEndTest, ADeadlineEndsAWaitingRequest) {
   options.slots = 1;
   UseEngine(options);
   engine_->Hold();
-  const auto running = Score({std::string(100000, 'x')});
+  auto* const running = Score({std::string(100000, 'x')});
   engine_->WaitUntilHeld();
-  const auto waiting = Score({"y"}, EndingAfter(absl::Seconds(5)));
+  auto* const waiting = Score({"y"}, EndingAfter(absl::Seconds(5)));
   clock_.Advance(absl::Seconds(6));
   engine_->Release(1);
   waiting->ended.Wait();
@@ -131,17 +131,18 @@ TEST_F(SchedulerEndTest, ADeadlineEndsAWaitingRequest) {
 TEST_F(SchedulerEndTest, AFullQueueAnswersAtOnce) {
   options_.max_queue_requests = 2;
   engine_->Hold();
-  const auto running = Score(std::vector<std::string>(4, "running"));
+  auto* const running = Score(std::vector<std::string>(4, "running"));
   engine_->WaitUntilHeld();
-  const auto first = Score({"1", "1", "1"}), second = Score({"2"});
-  const auto third = Score({"3", "3"});
+  auto* const first = Score({"1", "1", "1"});
+  auto* const second = Score({"2"});
+  auto* const third = Score({"3", "3"});
 
   EXPECT_EQ(third->ended.count(), 1) << "at once, on this thread";
   ExpectEnd(third->status, StatusCode::kResourceExhausted, kReasonQueueFull);
   engine_->ReleaseAll();
-  for (const auto* request : {&running, &first, &second}) {
-    (*request)->ended.Wait();
-    EXPECT_OK((*request)->status);
+  for (ScoreRequest* request : {running, first, second}) {
+    request->ended.Wait();
+    EXPECT_OK(request->status);
   }
   ExpectNothingLeft();
   ExpectCounted("score", "rejected", 1);
@@ -152,13 +153,13 @@ TEST_F(SchedulerEndTest, AFullQueueAnswersAtOnce) {
 TEST_F(SchedulerEndTest, AQueueFullOfBytesAnswersAtOnce) {
   options_.max_queue_bytes = 100000;
   engine_->Hold();
-  const auto running = Score(std::vector<std::string>(4, "running"));
+  Score(std::vector<std::string>(4, "running"));
   engine_->WaitUntilHeld();
-  const auto fits = Score({std::string(90000, 'x')});
-  const auto refused = Score({std::string(20000, 'x')});
+  auto* const fits = Score({std::string(90000, 'x')});
+  auto* const refused = Score({std::string(20000, 'x')});
   ExpectEnd(refused->status, StatusCode::kResourceExhausted, kReasonQueueBytes);
 
-  const auto small = Score({"small"});
+  auto* const small = Score({"small"});
   engine_->ReleaseAll();
   fits->ended.Wait();
   small->ended.Wait();
@@ -169,10 +170,10 @@ TEST_F(SchedulerEndTest, AQueueFullOfBytesAnswersAtOnce) {
 
 TEST_F(SchedulerEndTest, DrainingRefusesNewRequestsAndFinishesOldOnes) {
   engine_->Hold();
-  const auto running = Score({std::string(2000, 'x')});
+  auto* const running = Score({std::string(2000, 'x')});
   engine_->WaitUntilHeld();
   scheduler().Drain();
-  const auto refused = Score({"y"});
+  auto* const refused = Score({"y"});
 
   ExpectEnd(refused->status, StatusCode::kUnavailable, kReasonDraining);
   EXPECT_FALSE(scheduler().WaitUntilIdle(absl::Milliseconds(1)));
@@ -212,11 +213,11 @@ TEST_F(SchedulerEndTest, DrainingEndsBatchRequestsWhereTheyStand) {
 
 TEST_F(SchedulerEndTest, CancelAllEndsWhatIsThere) {
   engine_->Hold();
-  const auto running = Score(std::vector<std::string>(6, "running"));
+  auto* const running = Score(std::vector<std::string>(6, "running"));
   engine_->WaitUntilHeld();
-  const auto waiting = Generate("x", 10);
+  auto* const waiting = Generate("x", 10);
   scheduler().CancelAll();
-  const auto later = Score({"later"});
+  auto* const later = Score({"later"});
   engine_->ReleaseAll();
   running->ended.Wait();
   waiting->sink.ended.Wait();
@@ -230,9 +231,9 @@ TEST_F(SchedulerEndTest, CancelAllEndsWhatIsThere) {
 
 TEST_F(SchedulerEndTest, EndsAllJobsWithCancelledWhenDestroyed) {
   engine_->Hold();
-  const auto running = Score({std::string(100000, 'x')});
+  auto* const running = Score({std::string(100000, 'x')});
   engine_->WaitUntilHeld();
-  const auto waiting = Score(std::vector<std::string>(10, "x"));
+  auto* const waiting = Score(std::vector<std::string>(10, "x"));
   engine_->ReleaseAll();
   scheduler_.reset();
 
@@ -248,12 +249,12 @@ TEST_F(SchedulerEndTest, AFailedStepEndsItsJobsAndNoOthers) {
                      : absl::OkStatus();
   });
   engine_->Hold();
-  const auto first = Score({std::string(100000, 'x')});
+  auto* const first = Score({std::string(100000, 'x')});
   engine_->WaitUntilHeld();
-  const auto second = Generate("y", 100);
+  auto* const second = Generate("y", 100);
   engine_->Release(1);
   engine_->WaitUntilHeld();  // step 1 holds both
-  const auto third = Score({"third"});
+  auto* const third = Score({"third"});
   engine_->ReleaseAll();
   first->ended.Wait();
   second->sink.ended.Wait();
@@ -271,7 +272,7 @@ TEST_F(SchedulerEndTest, AFailedStepEndsItsJobsAndNoOthers) {
 TEST_F(SchedulerEndTest, ANanIsCountedAndNamed) {
   engine_->SetHook(
       [](int64_t) { return absl::InternalError("NaN in slot 3"); });
-  const auto request = Score({"x"});
+  auto* const request = Score({"x"});
   request->ended.Wait();
 
   ExpectEnd(request->status, StatusCode::kInternal, kReasonNan);
@@ -289,7 +290,7 @@ TEST_F(SchedulerEndTest, AClientThatStallsLosesItsSlot) {
   scheduler().Submit({}, std::move(jobs));
   while (engine_->free_slot_count() == 4) std::this_thread::yield();
   // Two looks at the job: the first starts the count.
-  const auto probe = Score({"x"});
+  auto* const probe = Score({"x"});
   probe->ended.Wait();
   EXPECT_EQ(sink.ended.count(), 0);
   clock_.Advance(absl::Seconds(61));

@@ -38,8 +38,10 @@ struct GenerateRequest {
 
 class SchedulerFixture : public testing::Test {
  protected:
+  // What still runs when a test ends is cancelled.
   ~SchedulerFixture() override {
-    engine_->ReleaseAll();  // so that a failed test ends
+    engine_->ReleaseAll();
+    scheduler_.reset();
   }
 
   // Call before the first request.
@@ -57,21 +59,20 @@ class SchedulerFixture : public testing::Test {
   }
 
   // Scores each text as an item of its own, without context.
-  std::unique_ptr<ScoreRequest> Score(std::vector<std::string> texts,
-                                      RequestTerms terms = {}) {
-    auto request = std::make_unique<ScoreRequest>();
-    ScoreRequest* const lent = request.get();
+  // Requests live as long as the fixture. Thread-safe.
+  ScoreRequest* Score(std::vector<std::string> texts, RequestTerms terms = {}) {
+    ScoreRequest* const request = Keep(&scores_);
     request->texts = std::move(texts);
     std::vector<ScoreItem> items;
     for (const std::string& text : request->texts) items.push_back({"", text});
     request->call = std::make_unique<ScoreCall>(
         &symbols_, std::move(items), ScoreOptions(),
-        [lent](const absl::StatusOr<std::vector<ScoreResult>>& results,
-               const RequestTiming& timing) {
-          lent->status = results.status();
-          if (results.ok()) lent->results = *results;
-          lent->timing = timing;
-          lent->ended.Notify();
+        [request](const absl::StatusOr<std::vector<ScoreResult>>& results,
+                  const RequestTiming& timing) {
+          request->status = results.status();
+          if (results.ok()) request->results = *results;
+          request->timing = timing;
+          request->ended.Notify();
         });
     terms.kind = JobKind::kScore;
     terms.cancel = &request->cancel;
@@ -79,11 +80,9 @@ class SchedulerFixture : public testing::Test {
     return request;
   }
 
-  std::unique_ptr<GenerateRequest> Generate(std::string prompt,
-                                            int64_t max_bytes,
-                                            RequestTerms terms = {},
-                                            int64_t seed = 1) {
-    auto request = std::make_unique<GenerateRequest>();
+  GenerateRequest* Generate(std::string prompt, int64_t max_bytes,
+                            RequestTerms terms = {}, int64_t seed = 1) {
+    GenerateRequest* const request = Keep(&generations_);
     request->prompt = std::move(prompt);
     GenerateOptions options;
     options.max_bytes = max_bytes;
@@ -120,12 +119,28 @@ class SchedulerFixture : public testing::Test {
     return count;
   }
 
+  static ModelFacts FakeFacts() {
+    ModelFacts facts;
+    facts.name = "fake";
+    return facts;
+  }
+
+  template <typename T>
+  T* Keep(std::vector<std::unique_ptr<T>>* all) {
+    MutexLock lock(&mutex_);
+    all->push_back(std::make_unique<T>());
+    return all->back().get();
+  }
+
+  Mutex mutex_;
+  std::vector<std::unique_ptr<ScoreRequest>> scores_;
+  std::vector<std::unique_ptr<GenerateRequest>> generations_;
   FakeClock clock_;
   SchedulerOptions options_;
   std::unique_ptr<FakeEngine> engine_ = std::make_unique<FakeEngine>();
   const SymbolMap symbols_ = *SymbolMap::Create(engine_->config());
   Metrics metrics_{{"", "", "", ""}};
-  ModelMetrics* const model_metrics_ = metrics_.AddModel({"fake"});
+  ModelMetrics* const model_metrics_ = metrics_.AddModel(FakeFacts());
   std::unique_ptr<Scheduler> scheduler_;
 };
 

@@ -83,8 +83,8 @@ TEST_P(SchedulerRandomTest, EveryRequestEndsOnceAndEverythingComesBack) {
     return fails && step % 37 == 36 ? absl::InternalError("now and then")
                                     : absl::OkStatus();
   });
-  std::vector<std::unique_ptr<ScoreRequest>> scores;
-  std::vector<std::unique_ptr<GenerateRequest>> generations;
+  std::vector<ScoreRequest*> scores;
+  std::vector<GenerateRequest*> generations;
   for (int i = 0; i < 300; ++i) {
     switch (random() % 6) {
       case 0:
@@ -114,14 +114,14 @@ TEST_P(SchedulerRandomTest, EveryRequestEndsOnceAndEverythingComesBack) {
         std::this_thread::yield();
     }
   }
-  for (const auto& generation : generations) generation->sink.room = true;
+  for (auto* generation : generations) generation->sink.room = true;
   scheduler().Wake();
-  for (const auto& score : scores) score->ended.Wait();
-  for (const auto& generation : generations) generation->sink.ended.Wait();
+  for (auto* score : scores) score->ended.Wait();
+  for (auto* generation : generations) generation->sink.ended.Wait();
   EXPECT_TRUE(scheduler().WaitUntilIdle(absl::Seconds(10)));
 
   int64_t ok_count = 0;
-  for (const auto& score : scores) {
+  for (auto* score : scores) {
     EXPECT_EQ(score->ended.count(), 1);
     EXPECT_TRUE(IsExpected(score->status)) << score->status;
     if (!score->status.ok()) continue;
@@ -131,7 +131,7 @@ TEST_P(SchedulerRandomTest, EveryRequestEndsOnceAndEverythingComesBack) {
                 FakeScore(*engine_, score->texts[i], 0));
     }
   }
-  for (const auto& generation : generations) {
+  for (auto* generation : generations) {
     EXPECT_EQ(generation->sink.ended.count(), 1);
     EXPECT_TRUE(IsExpected(generation->sink.status)) << generation->sink.status;
     if (generation->sink.status.ok()) ++ok_count;
@@ -156,7 +156,7 @@ TEST_F(SchedulerFixture, ManyThreadsMayUseAScheduler) {
     threads.emplace_back([this, seed, &ended] {
       std::mt19937 random(seed);
       for (int i = 0; i < 40; ++i) {
-        const auto request = Score({std::string(random() % 500, 'x')});
+        auto* const request = Score({std::string(random() % 500, 'x')});
         if (random() % 3 == 0) {
           request->cancel.Set();
           scheduler().Wake();
