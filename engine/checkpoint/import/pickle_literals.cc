@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -79,15 +80,42 @@ absl::StatusOr<PickleNode> ReadText(PickleKind kind, size_t size_of_size,
   return Text(kind, text);
 }
 
+// The text between the quotes of a Python literal; nothing if it is none.
+std::optional<std::string> Unquote(absl::string_view line) {
+  if (line.size() < 2 || line.front() != line.back()) return std::nullopt;
+  line = line.substr(1, line.size() - 2);
+  std::string text;
+  while (!line.empty()) {
+    size_t used = 1;
+    if (line[0] != '\\') {
+      text += line[0];
+    } else if (line.size() >= 4 && line[1] == 'x') {
+      if (!absl::ascii_isxdigit(static_cast<unsigned char>(line[2])) ||
+          !absl::ascii_isxdigit(static_cast<unsigned char>(line[3]))) {
+        return std::nullopt;
+      }
+      text += absl::HexStringToBytes(line.substr(2, 2));
+      used = 4;
+    } else {
+      constexpr absl::string_view kEscaped = "\\'\"nrt";
+      constexpr absl::string_view kMeaning = "\\'\"\n\r\t";
+      const size_t place =
+          line.size() < 2 ? absl::string_view::npos : kEscaped.find(line[1]);
+      if (place == absl::string_view::npos) return std::nullopt;
+      text += kMeaning[place];
+      used = 2;
+    }
+    line.remove_prefix(used);
+  }
+  return text;
+}
+
 absl::StatusOr<PickleNode> ReadLineText(bool quoted, PickleInput* input) {
   SPANLM_ASSIGN_OR_RETURN(const absl::string_view line, input->Line());
   if (!quoted) return Text(PickleKind::kString, line);
-  std::string text;
-  if (line.size() < 2 || line.front() != line.back() ||
-      !absl::CUnescape(line.substr(1, line.size() - 2), &text)) {
-    return Wrong("not a quoted string");
-  }
-  return Text(PickleKind::kString, text);
+  const std::optional<std::string> text = Unquote(line);
+  if (!text.has_value()) return Wrong("not a quoted string");
+  return Text(PickleKind::kString, *text);
 }
 
 absl::StatusOr<std::optional<PickleNode>> ReadNumber(unsigned char opcode,
