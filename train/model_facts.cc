@@ -108,6 +108,10 @@ absl::StatusOr<ModelFacts> FactsOf(const ModelConfig& config,
 
 std::string FormatSpans(const ModelFacts& facts) {
   std::string text;
+  if (facts.spans.empty()) {
+    absl::StrAppend(&text, "every layer: reach ", facts.layer_windows.front(),
+                    "\n");
+  }
   for (size_t layer = 0; layer < facts.spans.size(); ++layer) {
     absl::StrAppend(
         &text, absl::StrFormat("layer %d: spans [", layer),

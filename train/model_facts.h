@@ -28,7 +28,9 @@ struct ModelFacts {
   std::string semantics;
   int64_t receptive_field_bytes = 0;  // 1 + Σ of the layers' windows
   // [n_layer][n_head]; spans as learned, positions without the ramp, empty for
-  // Transformer-XL; reaches: furthest distance attended to.
+  // Transformer-XL; reaches: furthest distance attended to, by the formula (a
+  // mask template stored in half precision ends up to 2 positions off it, and
+  // the engine's reaches with it).
   std::vector<std::vector<float>> spans;
   std::vector<std::vector<int32_t>> reaches;
   std::vector<int32_t> layer_windows;  // [n_layer], positions
@@ -40,7 +42,7 @@ struct ModelFacts {
 absl::StatusOr<ModelFacts> FactsOf(const ModelConfig& config,
                                    const TensorSource& weights);
 
-// "[0, 81.9, 12]" for a layer's spans, one line a layer.
+// Spans, reaches and window for people, one line a layer.
 std::string FormatSpans(const ModelFacts& facts);
 
 }  // namespace spanlm

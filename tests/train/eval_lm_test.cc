@@ -127,14 +127,15 @@ TEST_F(EvalLmTest, IsTheSumOfScoreTokens) {
 }
 
 TEST_F(EvalLmTest, NoChunkSizeOrThreadCountChangesABit) {
+  MakeCorpus(Text(200));
   for (const ModelFields& fields : {TinyAdaptiveSpan(), TinyTransformerXl()}) {
     ASSERT_OK(WriteTinyModel(fields, 2, options_.path));
     options_.threads = 1;
     options_.tokens_per_sample = 512;
     const std::string expected = Accumulator();
 
-    for (const int64_t chunk : {1, 7, 31, 32, 33, 4096}) {
-      for (const int32_t threads : {1, 2, 5}) {
+    for (const int64_t chunk : {1, 31, 32, 100, 4096}) {
+      for (const int32_t threads : {1, 2, 3}) {
         options_.tokens_per_sample = chunk;
         options_.threads = threads;
         EXPECT_EQ(Accumulator(), expected)

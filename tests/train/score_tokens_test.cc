@@ -115,8 +115,6 @@ TEST_F(ScoreTokensTest, AppliesModelOverrides) {
   ASSERT_OK_AND_ASSIGN(const std::vector<float> after, Run());
 
   EXPECT_NE(before, after);
-  // A row's first ten symbols see nothing that the shorter memory hides, but
-  // for zeros; its first sees the same zeros less.
   EXPECT_EQ(before.size(), after.size());
 }
 

@@ -65,7 +65,7 @@ absl::Status WriteTinyModel(const ModelFields& fields, uint64_t seed,
     if (absl::EndsWith(parameter.name, "current_val")) {
       at::Tensor spans = parameter.tensor.detach().flatten();
       spans[0].fill_(0.05);
-      spans[1].fill_(0.3);
+      if (spans.numel() > 1) spans[1].fill_(0.3);
     }
     contents.tensors.push_back(ToData(parameter));
   }
