@@ -2,7 +2,7 @@
 // Where the programs' options come from beside the command line.
 #pragma once
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming)
 class App;
 }
 

@@ -36,7 +36,7 @@ grpc::Status ScoreStreamCall::Attempt(v1::ScoringService::StubInterface* stub,
   const absl::Status write_status = WriteAll(stream.get());
   if (!write_status.ok()) context->TryCancel();
   answers.join();
-  const grpc::Status status = stream->Finish();
+  grpc::Status status = stream->Finish();
   if (local_status_.ok()) local_status_ = write_status;
   if (local_status_.ok() && status.ok()) local_status_ = HandOn();
   return status;

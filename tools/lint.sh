@@ -27,7 +27,8 @@ if [[ -n ${SPANLM_TIDY_BASE:-} ]]; then
   echo "lint: clang-tidy of ${#changed[@]} files"
   if ((${#changed[@]} > 0)); then
     cmake --preset release >/dev/null
-    clang-tidy-14 --quiet -p build/release "${changed[@]}"
+    clang-tidy-14 --quiet --extra-arg=-std=c++17 -p build/release \
+      "${changed[@]}"
   fi
 fi
 echo "lint: clean"

@@ -4,7 +4,7 @@
 
 #include "client/commands/command.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming)
 class App;
 }
 

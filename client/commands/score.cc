@@ -51,17 +51,24 @@ class TextReader {
 
   // Up to `count` bytes; fewer at the end only.
   absl::StatusOr<std::string> Read(int64_t count) {
-    std::string bytes(count, '\0');
-    in_.read(bytes.data(), count);
-    bytes.resize(in_.gcount());
+    std::string bytes = pushed_back_.substr(0, count);
+    pushed_back_.erase(0, bytes.size());
+    const int64_t begin = bytes.size();
+    if (begin == count) return bytes;
+    bytes.resize(count);
+    in_.read(bytes.data() + begin, count - begin);
+    bytes.resize(begin + in_.gcount());
     if (in_.bad()) return absl::UnavailableError("the text cannot be read");
     return bytes;
   }
+  // The next Reads begin with these bytes. None may be pushed back already.
+  void PushBack(std::string bytes) { pushed_back_ = std::move(bytes); }
   int64_t size() const { return size_; }  // -1: not known
 
  private:
   std::istream& in_;
   const int64_t size_;
+  std::string pushed_back_;
 };
 
 // Prints one line a byte, or gathers for JSON.
@@ -136,21 +143,12 @@ absl::StatusOr<Score> ScoreAtOnce(const ScoreFlags& flags,
 }
 
 absl::StatusOr<Score> ScoreInStream(const ScoreFlags& flags,
-                                    const CommonFlags& common,
-                                    std::string begin, TextReader* rest,
+                                    const CommonFlags& common, TextReader* text,
                                     ByteBits* byte_bits, Console& console) {
   v1::ScoreStreamRequest::Open open;
   open.set_model(common.model);
   SetOutput(flags, open.mutable_output());
   if (flags.per_byte) open.set_unit(v1::ScoreStreamRequest::UNIT_BYTE);
-
-  size_t begin_sent = 0;
-  const auto next_chunk = [&]() -> absl::StatusOr<std::string> {
-    if (begin_sent == begin.size()) return rest->Read(kChunkBytes);
-    std::string chunk = begin.substr(begin_sent, kChunkBytes);
-    begin_sent += chunk.size();
-    return chunk;
-  };
   Progress progress(console.err, console.err_is_terminal
                                      ? Progress::Mode::kTerminal
                                      : Progress::Mode::kNone);
@@ -158,7 +156,7 @@ absl::StatusOr<Score> ScoreInStream(const ScoreFlags& flags,
     byte_bits->Add(answer.log_probs());
     Progress::State state;
     state.done_bytes = answer.position();
-    state.total_bytes = rest->size();
+    state.total_bytes = text->size();
     if (answer.position() > 0) {
       state.bits_per_byte = answer.total_bits() / answer.position();
     }
@@ -166,8 +164,8 @@ absl::StatusOr<Score> ScoreInStream(const ScoreFlags& flags,
     return absl::OkStatus();
   };
   Client client(MakeClientOptions(common, absl::InfiniteDuration()));
-  const absl::StatusOr<v1::ScoreStreamResponse> last =
-      client.ScoreStream(open, next_chunk, on_answer);
+  const absl::StatusOr<v1::ScoreStreamResponse> last = client.ScoreStream(
+      open, [&] { return text->Read(kChunkBytes); }, on_answer);
   progress.Finish();
   SPANLM_RETURN_IF_ERROR(last.status());
   Score score;
@@ -224,8 +222,8 @@ absl::Status RunScore(const ScoreFlags& flags, const CommonFlags& common,
                         "and without --stream",
                         at_once));
   } else {
-    score = ScoreInStream(flags, common, std::move(begin), &reader, &byte_bits,
-                          console);
+    reader.PushBack(std::move(begin));
+    score = ScoreInStream(flags, common, &reader, &byte_bits, console);
   }
   SPANLM_RETURN_IF_ERROR(score.status());
   if (common.json) {
