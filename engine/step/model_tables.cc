@@ -45,6 +45,7 @@ absl::Status PlaceRings(const std::vector<int32_t>& reaches,
     span.reach = reaches[h];
     span.window = windows[h];
     layer->heads.push_back(span);
+    layer->head_positions += span.window;
   }
   *slot_floats += layout.size();
   layer->head_order.resize(reaches.size());

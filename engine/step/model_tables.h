@@ -26,6 +26,7 @@ struct PositionTable {
 struct LayerTables {
   std::vector<kernels::HeadSpan> heads;  // offsets from the slot's beginning
   std::vector<int32_t> head_order;       // longest reach first
+  int64_t head_positions = 0;            // sum of the heads' windows
   int32_t window = 0;        // L' of Adaptive Span, mem_len − 1: positions
   std::vector<float> spans;  // [heads] learned, positions; empty: none learned
   // kBlock zeros, then for each head mask_columns entries, by falling distance,

@@ -12,7 +12,10 @@
 namespace spanlm {
 namespace {
 
-// Rows that are worth waking another thread for.
+// Multiplications that are worth waking another thread for: some microseconds.
+constexpr int64_t kMinWork = 1 << 15;
+
+// Rows of a layer norm or a softmax that are.
 constexpr int64_t kRowGrain = 16;
 
 // Pieces each thread takes of a stage of equal tasks: few enough that weights
@@ -179,8 +182,11 @@ const char* SpanStep::Attend(const Layer& layer) {
   const kernels::SpanAttentionArgs args = AttentionArgs(layer);
   // The longest heads first, so that no thread ends with one of them.
   const int32_t* order = layer.tables->head_order.data();
+  const int64_t tasks = kernels::SpanAttentionTasks(args);
+  const int64_t work =
+      3 * layer.tables->head_positions * args.head_dim * args.rows;
   error = team_->Run(
-      kernels::SpanAttentionTasks(args), 1,
+      tasks, work < kMinWork ? tasks : 1,
       [&](int thread, int64_t begin, int64_t end) {
         float* scratch = attention_scratch_.data() + thread * scratch_stride_;
         const char* task_error = nullptr;
@@ -226,8 +232,11 @@ const char* SpanStep::Map(const PackedMap& map, bool relu, const float* x,
   args.y = y;
   args.y_row_stride = map.outputs;
   const int64_t tasks = kernels::PackedLinearTasks(args);
+  const int64_t work = int64_t{rows} * map.inputs * map.outputs;
   const int64_t grain =
-      std::max<int64_t>(1, tasks / (kPieces * team_->threads()));
+      work < kMinWork
+          ? tasks
+          : std::max<int64_t>(1, tasks / (kPieces * team_->threads()));
   return team_->Run(tasks, grain,
                     [&](int /*thread*/, int64_t begin, int64_t end) {
                       return kernels::PackedLinearCpu(args, begin, end);

@@ -56,62 +56,84 @@ WorkerTeam::~WorkerTeam() {
 
 const char* WorkerTeam::Run(int64_t tasks, int64_t grain, Work work) {
   if (tasks <= 0) return nullptr;
+  // Pieces must fit their half of `left_`.
+  constexpr int64_t kMostPieces = int64_t{1} << 31;
+  grain = std::max(grain, (tasks + kMostPieces - 1) / kMostPieces);
   if (threads_ == 1 || tasks <= grain) return work(0, 0, tasks);
+  const int64_t pieces = (tasks + grain - 1) / grain;
   tasks_ = tasks;
   grain_ = grain;
   work_ = &work;
-  next_.store(0);
   error_.store(nullptr);
-  working_.store(threads_ - 1);
-  stage_.fetch_add(1);
+  undone_.store(pieces);
+  const auto stage = static_cast<uint32_t>(left_.load() >> 32) + 1;
+  left_.store(uint64_t{stage} << 32 | static_cast<uint64_t>(pieces));
   // Sequentially consistent with AwaitStage: a worker either sees the new
   // stage or is seen here as a sleeper.
   if (sleepers_.load() > 0) {
     MutexLock lock(&mutex_);
     stage_begins_.NotifyAll();
   }
-  TakeTasks(0);
-  AwaitWorkers();
+  DoPieces(0, stage);
+  AwaitPieces();
   return error_.load();
 }
 
-void WorkerTeam::TakeTasks(int thread) {
-  while (error_.load(std::memory_order_relaxed) == nullptr) {
-    const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-    if (begin >= tasks_) return;
-    const char* error =
-        (*work_)(thread, begin, std::min(tasks_, begin + grain_));
-    if (error != nullptr) {
-      const char* none = nullptr;
-      error_.compare_exchange_strong(none, error);
-    }
-  }
+bool WorkerTeam::TakePiece(uint32_t stage, int64_t* piece) {
+  uint64_t left = left_.load();
+  do {
+    const auto count = static_cast<uint32_t>(left);
+    if (static_cast<uint32_t>(left >> 32) != stage || count == 0) return false;
+    *piece = count;
+  } while (!left_.compare_exchange_weak(left, left - 1));
+  return true;
 }
 
-void WorkerTeam::WorkerMain(int thread) {
-  for (uint64_t stage = 0;; ++stage) {
-    AwaitStage(stage);
-    if (stop_.load()) return;
-    TakeTasks(thread);
-    if (working_.fetch_sub(1) == 1 && caller_sleeps_.load()) {
+void WorkerTeam::DoPieces(int thread, uint32_t stage) {
+  int64_t piece = 0;
+  while (TakePiece(stage, &piece)) {
+    // The count falls, the tasks rise.
+    const int64_t pieces = (tasks_ + grain_ - 1) / grain_;
+    const int64_t begin = (pieces - piece) * grain_;
+    if (error_.load() == nullptr) {
+      const char* error =
+          (*work_)(thread, begin, std::min(tasks_, begin + grain_));
+      if (error != nullptr) error_.store(error);
+    }
+    if (undone_.fetch_sub(1) == 1 && caller_sleeps_.load()) {
       MutexLock lock(&mutex_);
       stage_ends_.NotifyOne();
     }
   }
 }
 
-// Returns when the stage after `stage` begins, or the team ends.
-void WorkerTeam::AwaitStage(uint64_t stage) {
-  const auto ready = [&] { return stage_.load() != stage || stop_.load(); };
-  if (SpinUntil(ready)) return;
+void WorkerTeam::WorkerMain(int thread) {
+  uint32_t stage = 0;
+  while (true) {
+    stage = AwaitStage(stage);
+    if (stop_.load()) return;
+    DoPieces(thread, stage);
+  }
+}
+
+// Returns the number of a stage other than `last`, when there is one, or of any
+// stage when the team ends.
+uint32_t WorkerTeam::AwaitStage(uint32_t last) {
+  uint32_t stage = last;
+  const auto ready = [&] {
+    stage = static_cast<uint32_t>(left_.load() >> 32);
+    return stage != last || stop_.load();
+  };
+  if (SpinUntil(ready)) return stage;
   MutexLock lock(&mutex_);
   sleepers_.fetch_add(1);
   while (!ready()) stage_begins_.Wait(&mutex_);
   sleepers_.fetch_sub(1);
+  return stage;
 }
 
-void WorkerTeam::AwaitWorkers() {
-  const auto ready = [&] { return working_.load() == 0; };
+void WorkerTeam::AwaitPieces() {
+  const auto ready = [&] { return undone_.load() == 0; };
   if (SpinUntil(ready)) return;
   MutexLock lock(&mutex_);
   caller_sleeps_.store(true);

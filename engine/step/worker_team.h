@@ -12,8 +12,9 @@
 
 namespace spanlm {
 
-// Persistent threads with a barrier at the end of each stage. Which thread does
-// a task must not matter to its result. One thread at a time calls Run.
+// Persistent threads with a barrier at the end of each stage: it waits for the
+// stage's tasks, not for threads that had no part in it. Which thread does a
+// task must not matter to its result. One thread at a time calls Run.
 class WorkerTeam {
  public:
   // Does tasks [begin, end) on thread `thread`; nullptr or a static string.
@@ -35,22 +36,26 @@ class WorkerTeam {
 
  private:
   void WorkerMain(int thread);
-  void TakeTasks(int thread);
-  void AwaitStage(uint64_t stage);
-  void AwaitWorkers();
+  bool TakePiece(uint32_t stage, int64_t* piece);
+  void DoPieces(int thread, uint32_t stage);
+  uint32_t AwaitStage(uint32_t last);
+  void AwaitPieces();
 
   const int threads_;
 
-  // One stage; written while no worker is in it.
+  // One stage: read by whoever has taken a piece of it, and not written again
+  // before all its pieces are done.
   int64_t tasks_ = 0;
   int64_t grain_ = 1;
   const Work* work_ = nullptr;
 
-  alignas(64) std::atomic<int64_t> next_{0};
+  // The stage's number in the high half, the pieces not yet taken in the low
+  // half: a thread that comes late to a stage finds nothing to take of the next
+  // one that it does not know.
+  alignas(64) std::atomic<uint64_t> left_{0};
+  alignas(64) std::atomic<int64_t> undone_{0};  // pieces
   std::atomic<const char*> error_{nullptr};
-  alignas(64) std::atomic<uint64_t> stage_{0};
   std::atomic<bool> stop_{false};
-  alignas(64) std::atomic<int> working_{0};
 
   // Who waits longer than a moment sleeps.
   Mutex mutex_;

@@ -28,7 +28,7 @@ std::vector<float> RandomTensor(const TensorSpec& spec, std::mt19937* random) {
   } else if (absl::EndsWith(spec.name, "bias")) {
     deviation = 0.3F;
   } else if (spec.shape.size() == 2 && !absl::StrContains(spec.name, "emb.")) {
-    deviation = 2 / std::sqrt(static_cast<float>(spec.shape[1]));
+    deviation = 1.4F / std::sqrt(static_cast<float>(spec.shape[1]));
   } else if (absl::StrContains(spec.name, "word_emb")) {
     deviation = 1 / std::sqrt(static_cast<float>(spec.shape[1]));
   }

@@ -19,6 +19,8 @@ struct ModelCase {
   ModelFields fields;
 };
 
+void PrintTo(const ModelCase& model, std::ostream* os) { *os << model.name; }
+
 std::vector<ModelCase> Cases() {
   std::vector<ModelCase> cases = {{"original", SmallAdaptiveSpan()},
                                   {"fairseq", SmallAdaptiveSpan()},
