@@ -137,9 +137,11 @@ class ExactEvaluationTest : public ::testing::Test {
     return json.value("accumulator", "none");
   }
 
-  static std::string Evaluate(const std::string& address) {
-    const Outcome outcome = RunProgram(
-        "spanlm", {"--address", address, "--json", "evaluate", "test.bytes"});
+  static std::string Evaluate(const std::string& address,
+                              const std::string& shards = "1") {
+    const Outcome outcome =
+        RunProgram("spanlm", {"--address", address, "--json", "evaluate",
+                              "test.bytes", "--shards", shards});
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     const auto json = nlohmann::json::parse(outcome.out, nullptr, false);
     EXPECT_EQ(json.value("byte_count", 0), static_cast<int>(kTestBytes));
