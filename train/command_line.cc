@@ -92,7 +92,9 @@ absl::StatusOr<std::map<std::string, std::vector<std::string>>> ReadConfig(
 }  // namespace
 
 void AddConfigFlags(CLI::App* app) {
-  for (CLI::App* command : app->get_subcommands({})) {
+  std::vector<CLI::App*> commands = app->get_subcommands({});
+  commands.push_back(app);  // before the command's name it means the same
+  for (CLI::App* command : commands) {
     command->add_option(absl::StrCat("--", kConfigFlag))
         ->type_name("FILE")
         ->description("file of `flag = value` lines (TOML or INI)");

@@ -11,7 +11,7 @@
 
 namespace spanlm {
 
-// Adds --config to every subcommand of `app`, which must be complete.
+// Adds --config to `app`, which must be complete, and to every subcommand.
 void AddConfigFlags(CLI::App* app);
 
 // `arguments` (without the program's name) with a "--flag=value" behind the

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/command_line.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -78,6 +79,18 @@ TEST_F(CommandLineTest, TakesTheFileNamedByTheEnvironment) {
                        ExpandArguments(app_, {"eval-lm"}));
 
   EXPECT_THAT(arguments, ElementsAre("eval-lm", "--threads=7"));
+}
+
+TEST_F(CommandLineTest, TakesTheFileNamedBeforeTheCommand) {
+  const TempDir folder;
+  const std::string file = folder.Write("a.toml", "threads = 7\n");
+
+  ASSERT_OK_AND_ASSIGN(auto arguments,
+                       ExpandArguments(app_, {"--config", file, "eval-lm"}));
+  std::reverse(arguments.begin(), arguments.end());
+  app_.parse(arguments);
+
+  EXPECT_EQ(threads_, 7);
 }
 
 TEST_F(CommandLineTest, PassesOverSectionsOfOtherCommands) {
