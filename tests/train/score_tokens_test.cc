@@ -39,6 +39,7 @@ class ScoreTokensTest : public ::testing::Test {
     options_.model = folder_.File("model");
     options_.tokens = folder_.Write("tokens.u16", Tokens(3 * 200, 1));
     options_.rows = 3;
+    options_.threads = 1;
     options_.out = folder_.File("nll.f32");
     ASSERT_OK(WriteTinyModel(TinyAdaptiveSpan(), 1, options_.model));
   }
