@@ -288,33 +288,6 @@ TEST_F(ImportTest, RefusesTransformerXlVariantsByField) {
               StatusIs(absl::StatusCode::kDataLoss, "config.json"));
 }
 
-// A module of those tensors, cut into modules at the dots of their names.
-std::string Module(const std::vector<TensorData>& tensors,
-                   const std::string& fields, text::Storages* storages) {
-  std::map<std::string, std::vector<TensorData>> children;
-  std::vector<std::pair<std::string, std::string>> parameters, modules;
-  for (TensorData tensor : tensors) {
-    const size_t dot = tensor.name.find('.');
-    if (dot == std::string::npos) {
-      const std::string key = std::to_string(storages->size());
-      (*storages)[key] = tensor.bytes;
-      parameters.emplace_back(tensor.name,
-                              text::WholeTensor(key, tensor.shape));
-      continue;
-    }
-    const std::string child = tensor.name.substr(0, dot);
-    tensor.name = tensor.name.substr(dot + 1);
-    children[child].push_back(tensor);
-  }
-  for (const auto& [name, own] : children) {
-    modules.emplace_back(name, Module(own, "", storages));
-  }
-  return text::Global("mem_transformer", "Part") + ")\x81}(" + fields +
-         text::Text("_parameters") + text::Dict(parameters) +
-         text::Text("_buffers") + text::Dict({}) + text::Text("_modules") +
-         text::Dict(modules) + "ub";
-}
-
 TEST_F(ImportTest, ReadsKimiyoungsModule) {
   ModelFields fields = TinyTransformerXlFields();
   fields.tie_biases = true;
@@ -322,7 +295,7 @@ TEST_F(ImportTest, ReadsKimiyoungsModule) {
   const std::string numbers = text::Text("mem_len") + text::Int(11) +
                               text::Text("clamp_len") + text::Int(-1) +
                               text::Text("same_length") + text::Bool(false);
-  const std::string module = Module(tensors, numbers, &storages_);
+  const std::string module = text::Module(tensors, numbers, &storages_);
   const std::string parallel = text::Object(
       "torch.nn.parallel", "DataParallel",
       text::Dict({{"_modules", text::Dict({{"module", module}})}}));

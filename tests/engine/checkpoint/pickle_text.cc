@@ -135,4 +135,28 @@ std::string StateDict(const std::vector<TensorData>& tensors,
   return Dict(entries);
 }
 
+std::string Module(const std::vector<TensorData>& tensors,
+                   const std::string& fields, Storages* storages) {
+  std::map<std::string, std::vector<TensorData>> children;
+  std::vector<std::pair<std::string, std::string>> parameters, modules;
+  for (TensorData tensor : tensors) {
+    const size_t dot = tensor.name.find('.');
+    if (dot == std::string::npos) {
+      const std::string key = std::to_string(storages->size());
+      (*storages)[key] = tensor.bytes;
+      parameters.emplace_back(tensor.name, WholeTensor(key, tensor.shape));
+      continue;
+    }
+    const std::string child = tensor.name.substr(0, dot);
+    tensor.name = tensor.name.substr(dot + 1);
+    children[child].push_back(tensor);
+  }
+  for (const auto& [name, own] : children) {
+    modules.emplace_back(name, Module(own, "", storages));
+  }
+  return Global("mem_transformer", "Part") + ")\x81}(" + fields +
+         Text("_parameters") + Dict(parameters) + Text("_buffers") + Dict({}) +
+         Text("_modules") + Dict(modules) + "ub";
+}
+
 }  // namespace spanlm::pickle_text

@@ -52,4 +52,9 @@ std::string TorchStream(const std::string& value, const Storages& storages,
 std::string StateDict(const std::vector<TensorData>& tensors,
                       const std::string& prefix, Storages* storages);
 
+// A torch module of those tensors, cut into modules at the dots of their names;
+// `fields` are the key and value pairs of its own.
+std::string Module(const std::vector<TensorData>& tensors,
+                   const std::string& fields, Storages* storages);
+
 }  // namespace spanlm::pickle_text
