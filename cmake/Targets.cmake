@@ -10,6 +10,11 @@ if(SPANLM_SANITIZE)
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${SPANLM_SANITIZE};-fno-omit-frame-pointer>)
   target_link_options(spanlm_build_flags INTERFACE -fsanitize=${SPANLM_SANITIZE})
 endif()
+if(SPANLM_WITH_FUZZ)
+  # What a fuzzer sees of the code it runs.
+  target_compile_options(spanlm_build_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)
+endif()
 
 # spanlm_library(name SRCS ... [DEPS public...] [PRIVATE_DEPS ...]): makes
 # spanlm_<name> and spanlm::<name>. What it links is what it may include.
