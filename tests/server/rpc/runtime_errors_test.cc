@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Errors that come from what the server is doing, as a client sees them.
+#include <grpcpp/create_channel.h>
+
+#include <chrono>
+#include <thread>
+
+#include "server/rpc/model_registry.h"
+#include "spanlm/v1/admin.grpc.pb.h"
+#include "spanlm/v1/session.grpc.pb.h"
+#include "tests/server/rpc/served_fixture.h"
+#include "tests/support/status_matchers.h"
+
+namespace spanlm {
+namespace {
+
+using grpc::StatusCode;
+
+class RuntimeErrorsTest : public ServedTest {
+ protected:
+  // A call that keeps the engine in a step until its end.
+  void HoldAStep() {
+    engine_->Hold();
+    holder_ = std::thread([this] {
+      v1::ScoreResponse response;
+      EXPECT_TRUE(Score(ScoreOf("holder"), &response).ok());
+    });
+    engine_->WaitUntilHeld();
+  }
+  void LetGo() {
+    engine_->ReleaseAll();
+    if (holder_.joinable()) holder_.join();
+  }
+
+  std::thread holder_;
+};
+
+TEST_F(RuntimeErrorsTest, AFullQueueRefusesAtOnceAndSaysWhenToComeBack) {
+  engine_options_.slots = 1;
+  options_.max_queue_requests = 1;
+  Start();
+  HoldAStep();
+  std::thread waiting([this] {
+    v1::ScoreResponse response;
+    EXPECT_TRUE(Score(ScoreOf("waiting"), &response).ok());
+  });
+  ASSERT_TRUE(
+      Eventually([this] { return MetricSum("spanlm_requests_waiting") == 1; }));
+
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+  const grpc::Status status =
+      scoring()->Score(&context, ScoreOf("more"), &response);
+
+  EXPECT_THAT(status, Fails(StatusCode::RESOURCE_EXHAUSTED, "QUEUE_FULL"));
+  EXPECT_GT(DetailsOf(status).retry.retry_delay().nanos(), 0);
+  EXPECT_EQ(context.GetServerTrailingMetadata().count("grpc-retry-pushback-ms"),
+            1U);
+  EXPECT_EQ(Metric(R"(spanlm_rejections_total{reason="QUEUE_FULL"})"), 1);
+  LetGo();
+  waiting.join();
+  EXPECT_TRUE(Eventually([this] { return IsIdle(); }));
+}
+
+TEST_F(RuntimeErrorsTest, AQueueFullOfBytesRefuses) {
+  engine_options_.slots = 1;
+  options_.max_queue_bytes = 1 << 20;
+  Start();
+  HoldAStep();
+
+  v1::ScoreResponse response;
+  EXPECT_THAT(Score(ScoreOf(SomeText(2 << 20)), &response),
+              Fails(StatusCode::RESOURCE_EXHAUSTED, "QUEUE_BYTES"));
+  LetGo();
+}
+
+TEST_F(RuntimeErrorsTest, ADeadlineEndsTheCallWhereverItIs) {
+  engine_options_.slots = 1;
+  Start();
+  HoldAStep();
+  for (int i = 0; i < 3; ++i) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::milliseconds(20 * i));
+    v1::ScoreResponse response;
+    EXPECT_EQ(
+        scoring()->Score(&context, ScoreOf("late"), &response).error_code(),
+        StatusCode::DEADLINE_EXCEEDED);
+  }
+  LetGo();
+  EXPECT_TRUE(Eventually([this] { return IsIdle(); }));
+}
+
+TEST_F(RuntimeErrorsTest, AnInternalErrorHidesItsText) {
+  Start();
+  engine_->SetHook(
+      [](int64_t) { return absl::InternalError("at secret/place.cc"); });
+  v1::ScoreResponse response;
+
+  const grpc::Status status = Score(ScoreOf("abc"), &response);
+
+  EXPECT_THAT(status, Fails(StatusCode::INTERNAL, "INVARIANT"));
+  EXPECT_THAT(status.error_message(),
+              testing::Not(testing::HasSubstr("secret")));
+  EXPECT_EQ(DetailsOf(status).info.metadata().count("request_id"), 1U);
+  EXPECT_TRUE(Eventually([this] { return IsIdle(); }));
+}
+
+TEST_F(RuntimeErrorsTest, ANanIsAnErrorAndCounted) {
+  Start();
+  engine_->SetHook(
+      [](int64_t) { return absl::InternalError("logit 3 is not a finite number"); });
+
+  v1::ScoreResponse score;
+  EXPECT_THAT(Score(ScoreOf("abc"), &score),
+              Fails(StatusCode::INTERNAL, "NAN"));
+  v1::GenerateResponse generate;
+  EXPECT_THAT(Generate(GenerateOf("abc", 5), &generate),
+              Fails(StatusCode::INTERNAL, "NAN"));
+  EXPECT_EQ(Metric(R"(spanlm_logits_nan_total{model="fake"})"), 2);
+}
+
+TEST_F(RuntimeErrorsTest, SessionsAreUnimplemented) {
+  Start();
+  const auto sessions = v1::SessionService::NewStub(channel_);
+  const auto expect = [](const grpc::Status& status) {
+    EXPECT_THAT(status, Fails(StatusCode::UNIMPLEMENTED, "OPTION"));
+  };
+  {
+    grpc::ClientContext context;
+    v1::CreateSessionResponse response;
+    expect(sessions->CreateSession(&context, {}, &response));
+  }
+  {
+    grpc::ClientContext context;
+    v1::AppendSessionResponse response;
+    expect(sessions->AppendSession(&context, {}, &response));
+  }
+  {
+    grpc::ClientContext context;
+    expect(sessions->SnapshotSession(&context, {})->Finish());
+  }
+  {
+    grpc::ClientContext context;
+    v1::RestoreSessionResponse response;
+    const auto writer = sessions->RestoreSession(&context, &response);
+    writer->WritesDone();
+    expect(writer->Finish());
+  }
+}
+
+TEST_F(RuntimeErrorsTest, AdminIsUnimplementedAndNotOnTheDataListener) {
+  Start();
+  const auto admin = v1::AdminService::NewStub(grpc::CreateChannel(
+      server_->admin_address(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  v1::DrainResponse response;
+  EXPECT_THAT(admin->Drain(&context, {}, &response),
+              Fails(StatusCode::UNIMPLEMENTED, "OPTION"));
+
+  const auto misplaced = v1::AdminService::NewStub(channel_);
+  grpc::ClientContext other;
+  const grpc::Status status = misplaced->Drain(&other, {}, &response);
+  EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(DetailsOf(status).info_count, 0);
+}
+
+TEST(ModelRegistryTest, AKnownModelIsLoadingUntilItIsAdded) {
+  ModelRegistry registry({"a", "b"}, "a");
+
+  EXPECT_THAT(registry.Find("models/b").status(),
+              StatusIs(absl::StatusCode::kUnavailable, "loading"));
+  registry.Add("b", ServedModel());
+  EXPECT_OK(registry.Find("b"));
+  EXPECT_THAT(registry.Find("").status(),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(registry.Find("c").status(),
+              StatusIs(absl::StatusCode::kNotFound, "\"c\""));
+  ASSERT_EQ(registry.List().size(), 2U);
+  EXPECT_EQ(registry.List()[0].state(), v1::Model::STATE_LOADING);
+}
+
+}  // namespace
+}  // namespace spanlm

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a server: start, health, drain.
+#include "server/server.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+
+#include <atomic>
+#include <thread>
+
+#include "nlohmann/json.hpp"
+#include "tests/server/rpc/health_probe.h"
+#include "tests/server/rpc/served_fixture.h"
+#include "tests/support/status_matchers.h"
+
+namespace spanlm {
+namespace {
+
+using grpc::StatusCode;
+
+class ServerTest : public ServedTest {
+ protected:
+  std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address) {
+    return grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  }
+  std::string HealthOf(const std::string& service) {
+    return Probe(ChannelTo(server_->health_address()), service);
+  }
+};
+
+TEST_F(ServerTest, SaysWhereItListens) {
+  Start();
+
+  const auto line = nlohmann::json::parse(server_->ServingLine());
+
+  EXPECT_EQ(line["event"], "serving");
+  EXPECT_EQ(line["listen"], server_->address());
+  EXPECT_EQ(line["models"], nlohmann::json({"fake"}));
+  EXPECT_NE(line["listen"], line["health"]);
+}
+
+TEST_F(ServerTest, AnswersHealthOnItsTwoListeners) {
+  Start();
+  for (const std::string service : {"", "ready", "live", "fake"}) {
+    EXPECT_EQ(HealthOf(service), "SERVING") << service;
+    EXPECT_EQ(Probe(channel_, service), "SERVING") << service;
+  }
+  EXPECT_EQ(HealthOf("other"), "NOT_FOUND");
+  EXPECT_EQ(Probe(ChannelTo(server_->admin_address()), ""), "UNIMPLEMENTED");
+}
+
+TEST_F(ServerTest, TheHealthListenerAnswersNothingElse) {
+  Start();
+  const auto stub =
+      v1::ScoringService::NewStub(ChannelTo(server_->health_address()));
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+
+  EXPECT_EQ(stub->Score(&context, ScoreOf("a"), &response).error_code(),
+            StatusCode::UNIMPLEMENTED);
+}
+
+TEST_F(ServerTest, AStepThatHangsMakesItNotLive) {
+  options_.step_deadline = absl::Milliseconds(1);
+  Start();
+  engine_->Hold();
+  std::thread caller([this] {
+    v1::ScoreResponse response;
+    EXPECT_TRUE(Score(ScoreOf("abc"), &response).ok());
+  });
+  engine_->WaitUntilHeld();
+
+  EXPECT_TRUE(Eventually([this] {
+    server_->RefreshHealth();
+    return HealthOf("live") == "NOT_SERVING";
+  }));
+  EXPECT_EQ(HealthOf("ready"), "NOT_SERVING");
+
+  engine_->ReleaseAll();
+  caller.join();
+  server_->RefreshHealth();
+  EXPECT_EQ(HealthOf("live"), "SERVING");
+}
+
+TEST_F(ServerTest, DescribesItsModels) {
+  options_.models = {{"fake", "unused"}, {"other", "unused"}};
+  Start();
+  grpc::ClientContext context;
+  v1::GetModelRequest request;
+  request.set_name("models/fake");
+  v1::GetModelResponse response;
+  ASSERT_TRUE(models()->GetModel(&context, request, &response).ok());
+
+  const v1::Model& model = response.model();
+  EXPECT_EQ(model.name(), "models/fake");
+  EXPECT_EQ(model.version(), "models/fake/versions/1");
+  EXPECT_EQ(model.digest(), "fake");
+  EXPECT_EQ(model.state(), v1::Model::STATE_READY);
+  EXPECT_TRUE(model.is_default());
+  EXPECT_EQ(model.session_state_bytes(), 1024);
+  EXPECT_EQ(model.session_capacity(), 4);
+  EXPECT_EQ(model.receptive_field_bytes(), FakeEngine::kContext);
+  EXPECT_EQ(model.symbol_count(), 256);
+
+  grpc::ClientContext list_context;
+  v1::ListModelsResponse list;
+  ASSERT_TRUE(models()->ListModels(&list_context, {}, &list).ok());
+  ASSERT_EQ(list.models_size(), 2);
+  EXPECT_FALSE(list.models(1).is_default());
+}
+
+TEST_F(ServerTest, DrainLetsRunningCallsFinishAndRefusesNewOnes) {
+  Start();
+  engine_->Hold();
+  std::thread running([this] {
+    v1::ScoreResponse response;
+    EXPECT_TRUE(Score(ScoreOf("running"), &response).ok());
+  });
+  engine_->WaitUntilHeld();
+  grpc::Status batch_status;
+  v1::EvaluationProgress progress;
+  std::thread batch([&] {
+    v1::EvaluateRequest request;
+    request.set_data(SomeText(100000));
+    v1::EvaluationResult result;
+    batch_status = Evaluate(request, &progress, &result);
+  });
+  ASSERT_TRUE(Eventually(
+      [this] { return MetricSum("grpc_server_started_total") >= 2; }));
+
+  std::atomic<int> pauses{0};
+  grpc::Status refused;
+  server_->Drain([&](absl::Duration) {
+    if (pauses++ == 1) engine_->ReleaseAll();
+    std::this_thread::yield();
+    return false;
+  });
+  running.join();
+  batch.join();
+
+  EXPECT_THAT(batch_status, Fails(StatusCode::UNAVAILABLE, "DRAINING"));
+  EXPECT_FALSE(progress.resume_token().empty());
+  EXPECT_EQ(HealthOf("ready"), "NOT_SERVING");
+  v1::ScoreResponse response;
+  EXPECT_EQ(Score(ScoreOf("new"), &response).error_code(),
+            StatusCode::UNAVAILABLE);
+}
+
+TEST_F(ServerTest, WhileItDrainsNewCallsHearWhy) {
+  Start();
+  engine_->Hold();
+  std::thread running([this] {
+    v1::ScoreResponse response;
+    EXPECT_TRUE(Score(ScoreOf("running"), &response).ok());
+  });
+  engine_->WaitUntilHeld();
+  std::atomic<bool> is_draining{false};
+  std::thread drain([&] {
+    server_->Drain([&](absl::Duration) {
+      is_draining = true;
+      std::this_thread::yield();
+      return false;
+    });
+  });
+  ASSERT_TRUE(Eventually([&] { return is_draining.load(); }));
+
+  // Either the server says so itself or the connection is already told to go.
+  ASSERT_TRUE(Eventually([this] {
+    v1::GenerateResponse response;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::milliseconds(100));
+    const grpc::Status status =
+        generation()->Generate(&context, GenerateOf("a", 1), &response);
+    return status.error_code() == StatusCode::UNAVAILABLE;
+  }));
+  engine_->ReleaseAll();
+  running.join();
+  drain.join();
+}
+
+TEST_F(ServerTest, ASecondSignalEndsWhatStillRuns) {
+  Start();
+  engine_->Hold();
+  grpc::Status status;
+  std::thread running([&] {
+    v1::GenerateResponse response;
+    status = Generate(GenerateOf("abc", 1 << 20), &response);
+  });
+  engine_->WaitUntilHeld();
+  engine_->ReleaseAll();
+
+  server_->Drain([](absl::Duration) { return true; });
+  running.join();
+
+  EXPECT_THAT(status, Fails(StatusCode::CANCELLED, "ADMIN"));
+}
+
+TEST_F(ServerTest, RefusesAnAddressInUse) {
+  Start();
+  ServerOptions second = options_;
+  second.listen = server_->address();
+
+  const auto result = Server::Start(
+      second,
+      [](const std::string&,
+         const EngineOptions&) -> absl::StatusOr<std::unique_ptr<Engine>> {
+        return std::make_unique<FakeEngine>();
+      });
+
+  EXPECT_THAT(result.status(),
+              StatusIs(absl::StatusCode::kAlreadyExists, "cannot listen on"));
+}
+
+TEST_F(ServerTest, NamesTheModelThatDoesNotLoad) {
+  const auto result = Server::Start(
+      options_,
+      [](const std::string&,
+         const EngineOptions&) -> absl::StatusOr<std::unique_ptr<Engine>> {
+        return absl::DataLossError("model.safetensors: truncated");
+      });
+
+  EXPECT_THAT(result.status(),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       "model fake: model.safetensors: truncated"));
+}
+
+TEST_F(ServerTest, AnEngineThatFailsItsCheckDoesNotServe) {
+  const auto result = Server::Start(
+      options_,
+      [](const std::string&, const EngineOptions& options)
+          -> absl::StatusOr<std::unique_ptr<Engine>> {
+        FakeEngineOptions fake;
+        fake.max_step_symbols = options.max_step_symbols;
+        auto engine = std::make_unique<FakeEngine>(fake);
+        engine->SetHook([](int64_t) { return absl::InternalError("NaN"); });
+        return engine;
+      });
+
+  EXPECT_THAT(result.status(), StatusIs(absl::StatusCode::kInternal, "NaN"));
+}
+
+}  // namespace
+}  // namespace spanlm
