@@ -13,9 +13,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
+#include "base/command_line.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "engine/engine.h"
@@ -130,19 +129,6 @@ void AddLimitFlags(CLI::App* app, Flags* flags) {
                 "Check flags and configuration, then exit");
 }
 
-// SPANLM_MAX_STEP_BYTES for --max-step-bytes.
-void NameEnvironment(CLI::App* app) {
-  for (CLI::Option* option : app->get_options()) {
-    const std::string name = option->get_name(false, false);
-    if (name.rfind("--", 0) != 0 || name == "--help" || name == "--version") {
-      continue;
-    }
-    option->envname(
-        absl::StrCat("SPANLM_", absl::AsciiStrToUpper(absl::StrReplaceAll(
-                                    name.substr(2), {{"-", "_"}}))));
-  }
-}
-
 // Every folder directly below `root` that holds a config.json, by name.
 std::vector<std::string> ModelsBelow(const std::string& root) {
   std::vector<std::string> dirs;
@@ -253,13 +239,11 @@ int Main(int argc, char** argv) {
   CLI::App app{"Serves byte-level language models over gRPC.", "spanlm-server"};
   app.set_version_flag("--version",
                        std::string("spanlm-server ") + SPANLM_VERSION);
-  app.set_config("--config", "", "File of flags, TOML or INI");
-  app.allow_config_extras(CLI::config_extras_mode::error);
   AddModelFlags(&app, &flags);
   AddListenFlags(&app, &flags);
   AddEngineFlags(&app, &flags);
   AddLimitFlags(&app, &flags);
-  NameEnvironment(&app);
+  AddEnvironmentAndConfig(&app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -65,12 +65,8 @@ absl::StatusOr<std::unique_ptr<ModelHost>> ModelHost::Load(
   const absl::Time start = absl::Now();
   SPANLM_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
                           factory(spec.dir, engine_options));
-  absl::StatusOr<SymbolMap> symbols = SymbolMap::Create(engine->config());
-  if (!symbols.ok()) {
-    return absl::Status(
-        symbols.status().code(),
-        absl::StrCat("model ", spec.name, ": ", symbols.status().message()));
-  }
+  SPANLM_ASSIGN_OR_RETURN(SymbolMap symbols,
+                          SymbolMap::Create(engine->config()));
   SPANLM_RETURN_IF_ERROR(CheckEngine(engine.get()));
   const absl::Duration load_time = absl::Now() - start;
 
@@ -82,8 +78,8 @@ absl::StatusOr<std::unique_ptr<ModelHost>> ModelHost::Load(
   facts.architecture = std::string(Name(engine->config()->architecture));
   facts.state_bytes = info.state_bytes;
   facts.load_time = load_time;
-  std::unique_ptr<ModelHost> host(new ModelHost(spec.name, std::move(engine),
-                                                *std::move(symbols), metrics));
+  std::unique_ptr<ModelHost> host(
+      new ModelHost(spec.name, std::move(engine), std::move(symbols), metrics));
   host->model_metrics_ = metrics->AddModel(facts);
   host->scheduler_ = std::make_unique<Scheduler>(
       scheduler_options, host->engine_.get(), host->model_metrics_);

@@ -22,6 +22,7 @@ namespace {
 
 constexpr size_t kMemoryQuota = size_t{1} << 30;
 constexpr char kChannelzPlugin[] = "channelz_service";
+constexpr char kReflectionPlugin[] = "proto_server_reflection";
 constexpr int kHandshakeTimeoutMs = 10000;
 
 // gRPC adds standard services to every server of the process; this keeps, for
@@ -35,17 +36,13 @@ class StandardServices : public grpc::ServerBuilderOption {
 
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
                          plugins) override {
-    if (!has_channelz_) {
-      plugins->erase(std::remove_if(plugins->begin(), plugins->end(),
-                                    [](const auto& plugin) {
-                                      return plugin->name() == kChannelzPlugin;
-                                    }),
-                     plugins->end());
-    }
-    if (has_reflection_) {
-      plugins->push_back(
-          std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
-    }
+    const auto is_unwanted = [this](const auto& plugin) {
+      return (!has_reflection_ && plugin->name() == kReflectionPlugin) ||
+             (!has_channelz_ && plugin->name() == kChannelzPlugin);
+    };
+    plugins->erase(
+        std::remove_if(plugins->begin(), plugins->end(), is_unwanted),
+        plugins->end());
   }
 
  private:
@@ -93,6 +90,7 @@ void Listener::PrepareProcess() {
   gpr_set_log_function(ForwardLog);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::channelz::experimental::InitChannelzService();
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
@@ -117,6 +115,11 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
   for (grpc::Service* service : options.services) {
     builder.RegisterService(service);
   }
+  std::unique_ptr<grpc::CallbackGenericService> other_calls;
+  if (options.services.empty()) {
+    other_calls = std::make_unique<grpc::CallbackGenericService>();
+    builder.RegisterCallbackGenericService(other_calls.get());
+  }
   int port = 0;
   builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(),
                            &port);
@@ -130,9 +133,10 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
     server->GetHealthCheckService()->SetServingStatus(false);
   }
   const bool is_ipv6 = address->host.find(':') != std::string::npos;
-  return std::unique_ptr<Listener>(new Listener(
-      std::move(server), is_ipv6 ? absl::StrCat("[", address->host, "]:", port)
-                                 : absl::StrCat(address->host, ":", port)));
+  return std::unique_ptr<Listener>(
+      new Listener(std::move(other_calls), std::move(server),
+                   is_ipv6 ? absl::StrCat("[", address->host, "]:", port)
+                           : absl::StrCat(address->host, ":", port)));
 }
 
 void Listener::SetServing(const std::string& service, bool is_serving) {

@@ -2,6 +2,7 @@
 // An address that answers gRPC calls.
 #pragma once
 
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/server.h>
 #include <grpcpp/support/server_interceptor.h>
 
@@ -47,9 +48,15 @@ class Listener {
   void SetServing(const std::string& service, bool is_serving);
 
  private:
-  Listener(std::unique_ptr<grpc::Server> server, std::string address)
-      : server_(std::move(server)), address_(std::move(address)) {}
+  Listener(std::unique_ptr<grpc::CallbackGenericService> other_calls,
+           std::unique_ptr<grpc::Server> server, std::string address)
+      : other_calls_(std::move(other_calls)),
+        server_(std::move(server)),
+        address_(std::move(address)) {}
 
+  // Answers UNIMPLEMENTED; nullptr where there are services. gRPC starts no
+  // server whose only service is its own of health.
+  const std::unique_ptr<grpc::CallbackGenericService> other_calls_;
   const std::unique_ptr<grpc::Server> server_;
   const std::string address_;
 };
