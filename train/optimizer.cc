@@ -3,23 +3,18 @@
 
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 
 namespace spanlm {
 namespace {
-
-constexpr int64_t kGrain = 1 << 14;  // elements a thread takes at least
-
-double Norm(const at::Tensor& gradient) {
-  return at::linalg_vector_norm(gradient).item<double>();
-}
 
 std::vector<at::Tensor> ZerosLike(const std::vector<NamedTensor>& parameters) {
   std::vector<at::Tensor> zeros;
@@ -29,11 +24,10 @@ std::vector<at::Tensor> ZerosLike(const std::vector<NamedTensor>& parameters) {
   return zeros;
 }
 
-// Calls body(i, n) for pieces of [0, tensor.numel()), by any thread.
-template <typename Body>
-void ForPieces(const at::Tensor& tensor, Body&& body) {
-  at::parallel_for(0, tensor.numel(), kGrain,
-                   [&](int64_t begin, int64_t end) { body(begin, end); });
+double GlobalNorm(const std::vector<double>& norms) {
+  double squares = 0;
+  for (const double norm : norms) squares += norm * norm;
+  return std::sqrt(squares);
 }
 
 // Sukhbaatar et al.'s Adagrad: a tensor whose gradient norm is over the clip
@@ -48,20 +42,14 @@ class AdagradWithGradClip : public Optimizer {
 
   StepReport Step(double lr) override {
     at::NoGradGuard no_grad;
-    double squares = 0;
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      if (!parameters_[i].tensor.grad().defined()) continue;
-      const at::Tensor gradient = parameters_[i].tensor.grad().contiguous();
-      const double norm = Norm(gradient);
-      squares += norm * norm;
-      double rate = lr;
-      if (options_.adagrad_clip > 0 && norm > options_.adagrad_clip) {
-        rate *= options_.adagrad_clip / (norm + 1e-10);
-      }
-      Move(parameters_[i].tensor, gradient, sums_[i], rate);
-    }
+    const std::vector<double> norms = GradientNorms();
+    const double clip = options_.adagrad_clip;
+    ForPieces(pieces_, [&](int64_t, const ParameterPiece& piece) {
+      const double norm = norms[piece.tensor];
+      Move(piece, clip > 0 && norm > clip ? lr * (clip / (norm + 1e-10)) : lr);
+    });
     ++step_count_;
-    return {std::sqrt(squares), false};
+    return {GlobalNorm(norms), false};
   }
 
   std::vector<NamedTensor> State() const override {
@@ -74,19 +62,19 @@ class AdagradWithGradClip : public Optimizer {
   }
 
  private:
-  static void Move(const at::Tensor& parameter, const at::Tensor& gradient,
-                   const at::Tensor& sum, double rate) {
+  void Move(const ParameterPiece& piece, double rate) {
+    const at::Tensor& parameter = parameters_[piece.tensor].tensor;
+    const at::Tensor gradient = parameter.grad();
+    if (!gradient.defined()) return;
     AT_DISPATCH_FLOATING_TYPES(parameter.scalar_type(), "Adagrad", [&] {
       scalar_t* p = parameter.data_ptr<scalar_t>();
       const scalar_t* g = gradient.const_data_ptr<scalar_t>();
-      scalar_t* s = sum.data_ptr<scalar_t>();
+      scalar_t* s = sums_[piece.tensor].data_ptr<scalar_t>();
       const scalar_t r = static_cast<scalar_t>(rate);
-      ForPieces(parameter, [=](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          s[i] += g[i] * g[i];
-          p[i] -= r * g[i] / (std::sqrt(s[i]) + static_cast<scalar_t>(1e-10));
-        }
-      });
+      for (int64_t i = piece.begin; i < piece.end; ++i) {
+        s[i] += g[i] * g[i];
+        p[i] -= r * g[i] / (std::sqrt(s[i]) + static_cast<scalar_t>(1e-10));
+      }
     });
   }
 
@@ -94,8 +82,15 @@ class AdagradWithGradClip : public Optimizer {
   std::vector<at::Tensor> sums_;
 };
 
+// A learned span's gradient has a pole where the mask all but hides what its
+// head attends to: for a moment it says nothing of how far to move anything
+// else (docs/model.md, "spans").
+bool IsSpan(const NamedTensor& parameter) {
+  return absl::EndsWith(parameter.name, "current_val");
+}
+
 // Adam with both moments corrected before eps is added, a clip of the global
-// norm and decoupled weight decay on matrices.
+// norm (spans: each on its own) and decoupled weight decay on matrices.
 class Adam : public Optimizer {
  public:
   Adam(const OptimizerOptions& options,
@@ -107,23 +102,19 @@ class Adam : public Optimizer {
 
   StepReport Step(double lr) override {
     at::NoGradGuard no_grad;
-    double squares = 0;
-    for (const NamedTensor& parameter : parameters_) {
-      if (!parameter.tensor.grad().defined()) continue;
-      const double norm = Norm(parameter.tensor.grad());
-      squares += norm * norm;
+    const std::vector<double> norms = GradientNorms();
+    std::vector<double> clipped_together = norms;
+    for (size_t i = 0; i < norms.size(); ++i) {
+      if (IsSpan(parameters_[i])) clipped_together[i] = 0;
     }
-    StepReport report{std::sqrt(squares), false};
-    double factor = 1;
-    if (options_.clip_norm > 0) {
-      factor = options_.clip_norm / (report.gradient_norm + 1e-6);
-      report.clipped = factor < 1;
-      if (!report.clipped) factor = 1;
-    }
+    StepReport report{GlobalNorm(clipped_together), false};
+    const double factor = ClipFactor(report.gradient_norm);
+    report.clipped = factor < 1;
     ++step_count_;
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      if (parameters_[i].tensor.grad().defined()) Move(i, lr, factor);
-    }
+    ForPieces(pieces_, [&](int64_t, const ParameterPiece& piece) {
+      const bool is_span = IsSpan(parameters_[piece.tensor]);
+      Move(piece, lr, is_span ? ClipFactor(norms[piece.tensor]) : factor);
+    });
     return report;
   }
 
@@ -138,9 +129,15 @@ class Adam : public Optimizer {
   }
 
  private:
-  void Move(size_t index, double lr, double factor) {
-    const at::Tensor& parameter = parameters_[index].tensor;
-    const at::Tensor gradient = parameter.grad().contiguous();
+  double ClipFactor(double norm) const {
+    if (options_.clip_norm == 0) return 1;
+    return std::min(1.0, options_.clip_norm / (norm + 1e-6));
+  }
+
+  void Move(const ParameterPiece& piece, double lr, double factor) {
+    const at::Tensor& parameter = parameters_[piece.tensor].tensor;
+    const at::Tensor gradient = parameter.grad();
+    if (!gradient.defined()) return;
     const double steps = static_cast<double>(step_count_);
     const double correct1 = 1 - std::pow(options_.beta1, steps);
     const double correct2 = std::sqrt(1 - std::pow(options_.beta2, steps));
@@ -148,20 +145,18 @@ class Adam : public Optimizer {
     AT_DISPATCH_FLOATING_TYPES(parameter.scalar_type(), "Adam", [&] {
       scalar_t* p = parameter.data_ptr<scalar_t>();
       const scalar_t* g = gradient.const_data_ptr<scalar_t>();
-      scalar_t* m = means_[index].data_ptr<scalar_t>();
-      scalar_t* v = squares_[index].data_ptr<scalar_t>();
+      scalar_t* m = means_[piece.tensor].data_ptr<scalar_t>();
+      scalar_t* v = squares_[piece.tensor].data_ptr<scalar_t>();
       const scalar_t beta1 = options_.beta1, beta2 = options_.beta2;
       const scalar_t rate = lr / correct1, scale = factor;
       const scalar_t root = 1 / correct2, eps = options_.adam_eps;
       const scalar_t keep = 1 - decay;
-      ForPieces(parameter, [=](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          const scalar_t x = g[i] * scale;
-          m[i] = beta1 * m[i] + (1 - beta1) * x;
-          v[i] = beta2 * v[i] + (1 - beta2) * x * x;
-          p[i] = p[i] * keep - rate * m[i] / (std::sqrt(v[i]) * root + eps);
-        }
-      });
+      for (int64_t i = piece.begin; i < piece.end; ++i) {
+        const scalar_t x = g[i] * scale;
+        m[i] = beta1 * m[i] + (1 - beta1) * x;
+        v[i] = beta2 * v[i] + (1 - beta2) * x * x;
+        p[i] = p[i] * keep - rate * m[i] / (std::sqrt(v[i]) * root + eps);
+      }
     });
   }
 
@@ -170,6 +165,21 @@ class Adam : public Optimizer {
 };
 
 }  // namespace
+
+std::vector<double> Optimizer::GradientNorms() const {
+  std::vector<double> piece_norms(pieces_.size());
+  ForPieces(pieces_, [&](int64_t i, const ParameterPiece& piece) {
+    const at::Tensor gradient = parameters_[piece.tensor].tensor.grad();
+    if (!gradient.defined()) return;
+    piece_norms[i] = at::linalg_vector_norm(piece.Of(gradient)).item<double>();
+  });
+  std::vector<double> norms(parameters_.size());
+  for (size_t i = 0; i < pieces_.size(); ++i) {
+    double& norm = norms[pieces_[i].tensor];
+    norm = std::hypot(norm, piece_norms[i]);
+  }
+  return norms;
+}
 
 absl::Status Optimizer::Restore(const TensorSource& source,
                                 int64_t step_count) {

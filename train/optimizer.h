@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "engine/model/layers.h"
 #include "engine/tensor_view.h"
+#include "train/parameter_pieces.h"
 
 namespace spanlm {
 
@@ -22,14 +23,17 @@ struct OptimizerOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double adam_eps = 1e-8;
-  double clip_norm = 0;     // Adam: of the global gradient norm; 0: none
+  // Adam: of the norm of all gradients but the spans', and of each span
+  // tensor's; 0: none.
+  double clip_norm = 0;
   double weight_decay = 0;  // Adam: decoupled, matrices only
 };
 
 // What a step did with the gradients.
 struct StepReport {
-  double gradient_norm = 0;  // of all parameters together, before any clip
-  bool clipped = false;      // whether the global clip reduced it
+  // Of all parameters together, before any clip; Adam's without the spans.
+  double gradient_norm = 0;
+  bool clipped = false;  // whether the global clip reduced it
 };
 
 // Steps the parameters it was made with. One thread at a time.
@@ -37,7 +41,7 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  // Moves every parameter that has a gradient.
+  // Moves every parameter that has a gradient, which must be dense.
   virtual StepReport Step(double lr) = 0;
 
   // The tensors a resume needs, shared with the optimizer.
@@ -49,9 +53,13 @@ class Optimizer {
 
  protected:
   explicit Optimizer(const std::vector<NamedTensor>& parameters)
-      : parameters_(parameters) {}
+      : parameters_(parameters), pieces_(CutIntoPieces(parameters)) {}
+
+  // The gradient's norm of each tensor; 0 for one without a gradient.
+  std::vector<double> GradientNorms() const;
 
   std::vector<NamedTensor> parameters_;
+  std::vector<ParameterPiece> pieces_;
   int64_t step_count_ = 0;
 };
 

@@ -6,11 +6,13 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Reduction.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 #include <system_error>
 #include <utility>
 
@@ -108,6 +110,7 @@ absl::Status Trainer::Start() {
   }
   optimizer_ = NewOptimizer(options_.optimizer, model_->parameters());
   parts_ = MakeRowParts(options_.batch_size);
+  pieces_ = CutIntoPieces(model_->parameters());
   StartMemories();
   log_.Say("train",
            absl::StrCat("num. model params: ", model_->parameter_count()));
@@ -157,13 +160,31 @@ void Trainer::StartMemories() {
   memories_ = SplitRows(model_->NewMemory(options_.batch_size, pass_), parts_);
 }
 
+void Trainer::TakeGradients(
+    std::vector<std::vector<at::Tensor>>* parts_gradients) {
+  const std::vector<NamedTensor>& parameters = model_->parameters();
+  for (std::vector<at::Tensor>& gradients : *parts_gradients) {
+    for (at::Tensor& gradient : gradients) gradient = gradient.contiguous();
+  }
+  ForPieces(pieces_, [&](int64_t, const ParameterPiece& piece) {
+    at::NoGradGuard no_grad;  // a thread's own
+    const at::Tensor sum = piece.Of((*parts_gradients)[0][piece.tensor]);
+    for (size_t part = 1; part < parts_gradients->size(); ++part) {
+      sum.add_(piece.Of((*parts_gradients)[part][piece.tensor]));
+    }
+  });
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    parameters[i].tensor.mutable_grad() = (*parts_gradients)[0][i];
+  }
+}
+
 UpdateReport Trainer::Compute(const StreamBatch& batch) {
   std::vector<at::Tensor> parameters;
   for (const NamedTensor& parameter : model_->parameters()) {
     parameters.push_back(parameter.tensor);
   }
   std::vector<double> losses(parts_.size());
-  std::vector<torch::autograd::variable_list> gradients(parts_.size());
+  std::vector<std::vector<at::Tensor>> gradients(parts_.size());
   UpdateReport report;
   ForRowParts(parts_, [&](size_t i, const RowPart& part) {
     PassOptions pass = pass_;
@@ -183,16 +204,8 @@ UpdateReport Trainer::Compute(const StreamBatch& batch) {
     }
     gradients[i] = torch::autograd::grad({loss}, parameters);
   });
-  for (size_t i = 0; i < parts_.size(); ++i) {
-    report.loss_nats += losses[i];
-    for (size_t p = 0; p < parameters.size(); ++p) {
-      if (i == 0) {
-        parameters[p].mutable_grad() = gradients[i][p];
-      } else {
-        parameters[p].mutable_grad().add_(gradients[i][p]);
-      }
-    }
-  }
+  report.loss_nats = std::accumulate(losses.begin(), losses.end(), 0.0);
+  TakeGradients(&gradients);
   return report;
 }
 

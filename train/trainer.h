@@ -14,6 +14,7 @@
 #include "engine/model/byte_model.h"
 #include "train/corpus.h"
 #include "train/optimizer.h"
+#include "train/parameter_pieces.h"
 #include "train/row_parts.h"
 #include "train/stream_batcher.h"
 #include "train/train_log.h"
@@ -66,6 +67,8 @@ class Trainer {
   absl::Status Start();
   UpdateReport Compute(const StreamBatch& batch);
   void StartMemories();
+  // Sums the parts' gradients of each parameter into its grad().
+  void TakeGradients(std::vector<std::vector<at::Tensor>>* parts_gradients);
   absl::Status ValidateAndKeepBest();
   absl::Status EndPass();
   bool limit_reached() const;
@@ -84,6 +87,7 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   PassOptions pass_;
   std::vector<RowPart> parts_;
+  std::vector<ParameterPiece> pieces_;
   std::vector<ModelMemory> memories_;  // one for each part
   TrainProgress progress_;
   TrainMeters meters_;

@@ -160,7 +160,7 @@ void AddRecipeFlags(CLI::App* command, TrainFlags* flags) {
   add("--adam-betas", flags->adam_betas, "adam: decay of the two moments");
   add("--adam-eps", options.optimizer.adam_eps, "adam: added to the root");
   add("--clip-norm", options.optimizer.clip_norm,
-      "adam: bound of the whole gradient's norm, 0: none");
+      "adam: bound of the gradient's norm, of each span's on its own; 0: none");
   add("--weight-decay", options.optimizer.weight_decay,
       "adam: decoupled decay of matrices");
   add("--lr", options.schedule.lr, "learning rate");
