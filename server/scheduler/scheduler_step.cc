@@ -15,9 +15,10 @@
 namespace spanlm {
 namespace {
 
-// What a failed step is to a client. Engines name a NaN in the message.
+// What a failed step is to a client. Engines say this of a NaN.
 absl::Status StepError(const absl::Status& status) {
-  const bool is_nan = absl::StrContains(status.message(), "NaN");
+  const bool is_nan =
+      absl::StrContains(status.message(), "not a finite number");
   return WithReason(absl::InternalError(status.message()),
                     is_nan ? kReasonNan : kReasonInvariant);
 }

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <thread>
 
+#include "server/rpc/listener.h"
 #include "server/rpc/model_registry.h"
+#include "server/rpc/scoring_service.h"
 #include "spanlm/v1/admin.grpc.pb.h"
 #include "spanlm/v1/session.grpc.pb.h"
 #include "tests/server/rpc/served_fixture.h"
@@ -91,6 +93,24 @@ TEST_F(RuntimeErrorsTest, ADeadlineEndsTheCallWhereverItIs) {
   EXPECT_TRUE(Eventually([this] { return IsIdle(); }));
 }
 
+TEST_F(RuntimeErrorsTest, ADeadlineEndsACallThatRuns) {
+  Start();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::milliseconds(200));
+  v1::GenerateStreamRequest request;
+  request.set_prompt("abc");
+  // Without the deadline this would go on for minutes.
+  request.mutable_stop()->set_max_bytes(options_.limits.max_generated_bytes);
+  const auto reader = generation()->GenerateStream(&context, request);
+  v1::GenerateStreamResponse message;
+  while (reader->Read(&message)) {
+  }
+
+  EXPECT_EQ(reader->Finish().error_code(), StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_TRUE(Eventually([this] { return IsIdle(); }));
+}
+
 TEST_F(RuntimeErrorsTest, AnInternalErrorHidesItsText) {
   Start();
   engine_->SetHook(
@@ -108,8 +128,9 @@ TEST_F(RuntimeErrorsTest, AnInternalErrorHidesItsText) {
 
 TEST_F(RuntimeErrorsTest, ANanIsAnErrorAndCounted) {
   Start();
-  engine_->SetHook(
-      [](int64_t) { return absl::InternalError("logit 3 is not a finite number"); });
+  engine_->SetHook([](int64_t) {
+    return absl::InternalError("logit 3 is not a finite number");
+  });
 
   v1::ScoreResponse score;
   EXPECT_THAT(Score(ScoreOf("abc"), &score),
@@ -163,6 +184,24 @@ TEST_F(RuntimeErrorsTest, AdminIsUnimplementedAndNotOnTheDataListener) {
   const grpc::Status status = misplaced->Drain(&other, {}, &response);
   EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);
   EXPECT_EQ(DetailsOf(status).info_count, 0);
+}
+
+TEST(LoadingTest, ACallToAModelThatLoadsHearsSo) {
+  Listener::PrepareProcess();
+  const ModelRegistry registry({"a"}, "a");
+  ScoringService service(&registry, RpcLimits());
+  ListenerOptions options;
+  options.address = "127.0.0.1:0";
+  options.services = {&service};
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Listener> listener,
+                       Listener::Start(options));
+  const auto stub = v1::ScoringService::NewStub(grpc::CreateChannel(
+      listener->address(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+
+  EXPECT_THAT(stub->Score(&context, ScoreOf("abc"), &response),
+              Fails(StatusCode::UNAVAILABLE, "LOADING"));
 }
 
 TEST(ModelRegistryTest, AKnownModelIsLoadingUntilItIsAdded) {

@@ -270,8 +270,9 @@ TEST_F(SchedulerEndTest, AFailedStepEndsItsJobsAndNoOthers) {
 }
 
 TEST_F(SchedulerEndTest, ANanIsCountedAndNamed) {
-  engine_->SetHook(
-      [](int64_t) { return absl::InternalError("NaN in slot 3"); });
+  engine_->SetHook([](int64_t) {
+    return absl::InternalError("a log-probability is not a finite number");
+  });
   auto* const request = Score({"x"});
   request->ended.Wait();
 
