@@ -5,8 +5,6 @@
 #include <c10/cuda/CUDAStream.h>
 #include <c10/util/Exception.h>
 
-#include <cmath>
-
 #include "engine/kernels/cache_append.h"
 #include "engine/kernels/span_attention.h"
 
@@ -52,7 +50,7 @@ void CheckDense(const char* name, const at::Tensor& tensor, at::ScalarType type,
   TORCH_CHECK(tensor.is_contiguous(), name, " is not dense");
 }
 
-Sizes SizesOf(const StepRows& rows, const AttentionTables& tables) {
+Sizes SizesOf(const StepRows& rows, const DeviceTables& tables) {
   TORCH_CHECK(rows.row_chunk.defined() && rows.row_chunk.dim() == 1,
               "row_chunk is not a vector");
   TORCH_CHECK(tables.heads.defined() && tables.heads.dim() == 2,
@@ -63,7 +61,7 @@ Sizes SizesOf(const StepRows& rows, const AttentionTables& tables) {
           tables.position_keys.size(2)};
 }
 
-void CheckTables(const AttentionTables& tables, const Sizes& sizes,
+void CheckTables(const DeviceTables& tables, const Sizes& sizes,
                  at::Device device) {
   const at::Tensor& keys = tables.position_keys;
   CheckShape("heads", tables.heads, {sizes.heads, int64_t{sizeof(HeadSpan)}});
@@ -97,7 +95,7 @@ void CheckProjection(const char* name, const at::Tensor& tensor,
   TORCH_CHECK(tensor.stride(1) == 1, name, " has strided columns");
 }
 
-void CheckInputs(const StepRows& rows, const AttentionTables& tables,
+void CheckInputs(const StepRows& rows, const DeviceTables& tables,
                  const Projections& projections, const CacheMemory& memory) {
   const Sizes sizes = SizesOf(rows, tables);
   const at::Device device = rows.row_chunk.device();
@@ -113,8 +111,8 @@ void CheckInputs(const StepRows& rows, const AttentionTables& tables,
   CheckProjection("value", projections.value, sizes, device);
   CheckDense("slab", memory.slab, at::kFloat, device);
   CheckDense("staged_keys", memory.staged_keys, at::kFloat, device);
-  TORCH_CHECK(device.is_cuda(), "attention's tensors are on ", device,
-              ", want a CUDA device");
+  TORCH_CHECK(device.is_cuda() || device.is_cpu(),
+              "attention's tensors are on ", device, ", want cuda or cpu");
 }
 
 template <typename T>
@@ -126,7 +124,7 @@ const float* FloatsOrNull(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr;
 }
 
-CacheAppendArgs AppendArgs(const StepRows& rows, const AttentionTables& tables,
+CacheAppendArgs AppendArgs(const StepRows& rows, const DeviceTables& tables,
                            const Projections& projections,
                            const CacheMemory& memory) {
   CacheAppendArgs args;
@@ -145,7 +143,7 @@ CacheAppendArgs AppendArgs(const StepRows& rows, const AttentionTables& tables,
 }
 
 SpanAttentionArgs AttentionArgs(const StepRows& rows,
-                                const AttentionTables& tables,
+                                const DeviceTables& tables,
                                 const Projections& projections,
                                 const CacheMemory& memory) {
   SpanAttentionArgs args;
@@ -176,15 +174,36 @@ SpanAttentionArgs AttentionArgs(const StepRows& rows,
   args.min_distance = tables.min_distance;
   args.renormalize = tables.renormalize;
   args.empty_start = tables.empty_start;
-  args.scale = 1 / std::sqrt(static_cast<float>(args.head_dim));
+  args.scale = tables.scale;
   return args;
 }
 
-void CheckLaunched(const char* error) { TORCH_CHECK(error == nullptr, error); }
+void CheckDone(const char* error) { TORCH_CHECK(error == nullptr, error); }
+
+void LaunchOnCuda(const CacheAppendArgs& append,
+                  const SpanAttentionArgs& attention, at::Device device) {
+  const kernels::Stream stream =
+      c10::cuda::getCurrentCUDAStream(device.index()).stream();
+  CheckDone(kernels::StageKeysCuda(append, stream));
+  CheckDone(kernels::SpanAttentionCuda(attention, stream));
+  CheckDone(kernels::AppendToCacheCuda(append, stream));
+}
+
+void RunOnCpu(const CacheAppendArgs& append,
+              const SpanAttentionArgs& attention) {
+  const int64_t chunk_heads = int64_t{append.chunk_count} * append.heads;
+  const at::Tensor scratch =
+      at::empty({kernels::SpanAttentionScratchFloats(attention)}, at::kFloat);
+  CheckDone(kernels::StageKeysCpu(append, 0, chunk_heads));
+  CheckDone(kernels::SpanAttentionCpu(attention, 0,
+                                      kernels::SpanAttentionTasks(attention),
+                                      scratch.mutable_data_ptr<float>()));
+  CheckDone(kernels::AppendToCacheCpu(append, 0, chunk_heads));
+}
 
 }  // namespace
 
-at::Tensor Attend(const StepRows& rows, const AttentionTables& tables,
+at::Tensor Attend(const StepRows& rows, const DeviceTables& tables,
                   const Projections& projections, const CacheMemory& memory) {
   CheckInputs(rows, tables, projections, memory);
   const CacheAppendArgs append = AppendArgs(rows, tables, projections, memory);
@@ -194,12 +213,11 @@ at::Tensor Attend(const StepRows& rows, const AttentionTables& tables,
       at::empty(projections.query.sizes(), projections.query.options());
   attention.out = out.mutable_data_ptr<float>();
   attention.out_row_stride = out.stride(0);
-
-  const kernels::Stream stream =
-      c10::cuda::getCurrentCUDAStream(out.device().index()).stream();
-  CheckLaunched(kernels::StageKeysCuda(append, stream));
-  CheckLaunched(kernels::SpanAttentionCuda(attention, stream));
-  CheckLaunched(kernels::AppendToCacheCuda(append, stream));
+  if (out.is_cuda()) {
+    LaunchOnCuda(append, attention, out.device());
+  } else {
+    RunOnCpu(append, attention);
+  }
   return out;
 }
 

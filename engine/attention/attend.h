@@ -11,7 +11,7 @@ namespace spanlm {
 
 // A layer's fixed data on the device, made at load. Floats are float32 and
 // everything is dense; layouts are those of kernels::SpanAttentionArgs.
-struct AttentionTables {
+struct DeviceTables {
   at::Tensor heads;  // [n_head, bytes of a kernels::HeadSpan], uint8
   // kBlock zeros, then for each head mask_columns entries and kBlock zeros;
   // undefined: no mask.
@@ -24,6 +24,7 @@ struct AttentionTables {
   int32_t min_distance = 0;
   bool renormalize = true;
   bool empty_start = false;
+  float scale = 1;
 };
 
 // What the sequences of a step are, on the device.
@@ -43,11 +44,12 @@ struct CacheMemory {
   at::Tensor slab, staged_keys;
 };
 
-// Stages the keys, attends and appends to the caches, on the device's current
-// stream and without waiting for it. [rows, n_head * head_dim]. Throws
-// c10::Error, naming the tensor, for a wrong shape, type or device, and for a
-// kernel that did not start; what lies in the tables is not checked.
-at::Tensor Attend(const StepRows& rows, const AttentionTables& tables,
+// Stages the keys, attends and appends to the caches: on the CUDA device's
+// current stream and without waiting for it, or, for tensors of the CPU, by the
+// CPU's kernels on this thread. [rows, n_head * head_dim]. Throws c10::Error,
+// naming the tensor, for a wrong shape, type or device, and for a kernel that
+// did not start; what lies in the tables is not checked.
+at::Tensor Attend(const StepRows& rows, const DeviceTables& tables,
                   const Projections& projections, const CacheMemory& memory);
 
 }  // namespace spanlm

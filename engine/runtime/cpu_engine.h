@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/engine.h"
+#include "engine/runtime/engine_facts.h"
 #include "engine/runtime/step_plan.h"
 #include "engine/step/packed_model.h"
 #include "engine/step/span_step.h"
@@ -15,16 +16,6 @@
 #include "engine/tensor_view.h"
 
 namespace spanlm {
-
-// What an engine says of its model that its tensors do not.
-struct ModelIdentity {
-  std::string digest;
-  int64_t parameter_count = 0;
-};
-
-// kInvalidArgument names an option out of bounds; kUnimplemented a format of
-// weights or cache that no engine holds.
-absl::Status CheckEngineOptions(const EngineOptions& options);
 
 // See Engine. Its slab is one allocation of equal slots, touched as used.
 class CpuEngine : public Engine {
@@ -51,7 +42,7 @@ class CpuEngine : public Engine {
   const EngineOptions options_;
   const PackedModel model_;
   const EngineInfo info_;
-  StepLimits limits_;
+  const StepLimits limits_;
   AlignedFloats slab_;
   std::vector<char> used_;  // [slots]: since when it was all zero; the holder's
   SlotPool slots_;

@@ -2,6 +2,7 @@
 // The grid of odd sizes that every attention kernel is held against.
 #pragma once
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@ struct AttentionCase {
   std::string name;  // PascalCase, for the test's name
   AttentionSetup setup;
 };
+inline void PrintTo(const AttentionCase& value, std::ostream* out) {
+  *out << value.name;
+}
 
 std::vector<AttentionCase> AttentionCases();
 
