@@ -32,21 +32,30 @@ float SumOf(const float* floats, int64_t size) {
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(a, b), hn::Add(c, e))));
 }
 
-// Returns the operations done; *sink keeps them from being left out.
+// Returns the operations done; *sink keeps them from being left out. The chains
+// have names of their own: an array of them would be kept in memory.
 double Multiply(int64_t rounds, float* sink) {
   const hn::ScalableTag<float> d;
   const auto factor = hn::Set(d, 0.999F);
-  hn::Vec<hn::ScalableTag<float>> sums[kChains];
-  for (int i = 0; i < kChains; ++i) {
-    sums[i] = hn::Set(d, static_cast<float>(i));
-  }
+  auto s0 = hn::Set(d, 0.0F), s1 = hn::Set(d, 1.0F), s2 = hn::Set(d, 2.0F);
+  auto s3 = hn::Set(d, 3.0F), s4 = hn::Set(d, 4.0F), s5 = hn::Set(d, 5.0F);
+  auto s6 = hn::Set(d, 6.0F), s7 = hn::Set(d, 7.0F), s8 = hn::Set(d, 8.0F);
+  auto s9 = hn::Set(d, 9.0F);
   for (int64_t n = 0; n < rounds; ++n) {
-    for (int i = 0; i < kChains; ++i) {
-      sums[i] = hn::MulAdd(sums[i], factor, factor);
-    }
+    s0 = hn::MulAdd(s0, factor, factor);
+    s1 = hn::MulAdd(s1, factor, factor);
+    s2 = hn::MulAdd(s2, factor, factor);
+    s3 = hn::MulAdd(s3, factor, factor);
+    s4 = hn::MulAdd(s4, factor, factor);
+    s5 = hn::MulAdd(s5, factor, factor);
+    s6 = hn::MulAdd(s6, factor, factor);
+    s7 = hn::MulAdd(s7, factor, factor);
+    s8 = hn::MulAdd(s8, factor, factor);
+    s9 = hn::MulAdd(s9, factor, factor);
   }
-  for (int i = 1; i < kChains; ++i) sums[0] = hn::Add(sums[0], sums[i]);
-  *sink += hn::GetLane(sums[0]);
+  const auto first = hn::Add(hn::Add(s0, s1), hn::Add(s2, s3));
+  const auto second = hn::Add(hn::Add(s4, s5), hn::Add(s6, s7));
+  *sink += hn::GetLane(hn::Add(hn::Add(first, second), hn::Add(s8, s9)));
   return 2.0 * kChains * static_cast<double>(rounds) *
          static_cast<double>(hn::Lanes(d));
 }
