@@ -3,9 +3,9 @@
 
 #include <grpc/grpc.h>
 
+#include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -26,7 +26,7 @@ namespace {
 constexpr char kReady[] = "ready";
 constexpr char kLive[] = "live";
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
-// For cancelled calls to send their statuses.
+// For calls that the schedulers have ended to send their statuses.
 constexpr absl::Duration kLastWords = absl::Seconds(1);
 
 std::vector<std::string> NamesOf(const ServerOptions& options) {
@@ -182,18 +182,21 @@ void Server::Drain(const Wait& wait) {
   for (const auto& model : models_) model->scheduler()->Drain();
   // Shutdown tells clients to go elsewhere at once and returns when the last
   // call has ended; this thread goes on to wait for requests and signals.
-  std::thread shutdown([this, timeout] {
-    data_->server()->Shutdown(
-        absl::ToChronoTime(absl::Now() + timeout + kLastWords));
-  });
+  const std::future<void> shutdown =
+      std::async(std::launch::async, [this] { data_->server()->Shutdown(); });
   WaitForRequests(timeout, wait);
   for (const auto& model : models_) model->scheduler()->CancelAll();
   for (const auto& model : models_) {
     model->scheduler()->WaitUntilIdle(kLastWords);
   }
-  // Readers too slow to take their last messages.
-  grpc_server_cancel_all_calls(data_->server()->c_server());
-  shutdown.join();
+  // The last messages and statuses are still on their way. What is left then
+  // waits for its client: a reader too slow, a stream that was never opened, a
+  // watch of health.
+  if (shutdown.wait_for(absl::ToChronoNanoseconds(kLastWords)) ==
+      std::future_status::timeout) {
+    grpc_server_cancel_all_calls(data_->server()->c_server());
+  }
+  shutdown.wait();
   Log(LogLevel::kInfo, "drained");
 }
 

@@ -110,11 +110,13 @@ void EvaluateReactor::OnProgress(const EvaluateState& state) {
   gauges_->Set(static_cast<double>(progress.scored_bytes()) /
                    static_cast<double>(progress.total_bytes()),
                progress.bits_per_byte());
+  Turn turn;
   {
     MutexLock lock(&mutex_);
     pending_ = std::move(response);
+    turn = TakeTurn();
   }
-  Pump();
+  Send(turn);
 }
 
 void EvaluateReactor::OnEnd(const absl::Status& status,
@@ -134,12 +136,14 @@ void EvaluateReactor::OnEnd(const absl::Status& status,
         options_.end - options_.begin,
         static_cast<int64_t>(response.ByteSizeLong()));
   }
+  Turn turn;
   {
     MutexLock lock(&mutex_);
     pending_ = std::move(response);
     end_ = status;
+    turn = TakeTurn();
   }
-  Pump();
+  Send(turn);
 }
 
 bool EvaluateReactor::TakeNext(v1::EvaluateResponse* response) {

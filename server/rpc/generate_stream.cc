@@ -28,12 +28,14 @@ void GenerateStreamReactor::Run() {
   if (!job.ok()) {
     model_.metrics->CountRequest(static_cast<int>(JobKind::kGenerate),
                                  Outcome::kInvalid);
+    Turn turn;
     {
       MutexLock lock(&mutex_);
       end_ = FieldError("prompt", std::string(job.status().message()),
                         kReasonFieldInvalid);
+      turn = TakeTurn();
     }
-    return Pump();
+    return Send(turn);
   }
   std::vector<std::unique_ptr<Job>> jobs;
   jobs.push_back(*std::move(job));
@@ -58,19 +60,22 @@ int64_t GenerateStreamReactor::CostOf(const GeneratedBytes& bytes) const {
 }
 
 void GenerateStreamReactor::OnBytes(GeneratedBytes bytes) {
+  Turn turn;
   {
     MutexLock lock(&mutex_);
     if (pending_.data().empty()) pending_since_ = absl::Now();
     pending_cost_ += CostOf(bytes);
     AppendGenerated(bytes, &pending_);
+    turn = TakeTurn();
   }
-  Pump();
+  Send(turn);
 }
 
 void GenerateStreamReactor::OnEnd(const absl::Status& status,
                                   const GenerateSummary& summary,
                                   const RequestTiming& timing) {
   CountFinish(summary.reason, model_.metrics);
+  Turn turn;
   {
     MutexLock lock(&mutex_);
     if (status.ok()) {
@@ -81,8 +86,9 @@ void GenerateStreamReactor::OnEnd(const absl::Status& status,
           sent_bytes_ + static_cast<int64_t>(pending_.data().size()));
     }
     end_ = status;
+    turn = TakeTurn();
   }
-  Pump();
+  Send(turn);
 }
 
 bool GenerateStreamReactor::has_room() const {

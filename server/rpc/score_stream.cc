@@ -145,16 +145,18 @@ void ScoreStreamReactor::FinishText() {
 
 void ScoreStreamReactor::Fail(const absl::Status& status) {
   const ServedModel* model = nullptr;
+  Turn turn;
   {
     MutexLock lock(&mutex_);
     if (has_job_) {
       failure_.Update(status);
       model = model_;
-    } else if (!end_.has_value()) {
-      end_ = status;
+    } else {
+      if (!end_.has_value()) end_ = status;
+      turn = TakeTurn();
     }
   }
-  if (model == nullptr) return Pump();
+  if (model == nullptr) return Send(turn);
   cancel_.Set();
   model->scheduler->Wake();
 }
@@ -192,6 +194,7 @@ v1::ScoreStreamResponse ScoreStreamReactor::MakeResponse(
 void ScoreStreamReactor::OnAnswer(ScoreStreamAnswer answer) {
   v1::ScoreStreamResponse response = MakeResponse(answer);
   last_state_ = answer.state;
+  Turn turn;
   {
     MutexLock lock(&mutex_);
     response.set_resume_token(
@@ -201,8 +204,9 @@ void ScoreStreamReactor::OnAnswer(ScoreStreamAnswer answer) {
     const auto cost = static_cast<int64_t>(response.SpaceUsedLong());
     pending_cost_ += cost;
     pending_.push_back({std::move(response), cost});
+    turn = TakeTurn();
   }
-  Pump();
+  Send(turn);
 }
 
 void ScoreStreamReactor::OnTextTaken() { ResumeReading(); }
@@ -215,6 +219,7 @@ void ScoreStreamReactor::OnEnd(const absl::Status& status,
     answer.state = last_state_;
     last = MakeResponse(answer);
   }
+  Turn turn;
   {
     MutexLock lock(&mutex_);
     if (status.ok()) {
@@ -229,8 +234,9 @@ void ScoreStreamReactor::OnEnd(const absl::Status& status,
     }
     has_job_ = false;
     end_ = failure_.ok() ? status : failure_;
+    turn = TakeTurn();
   }
-  Pump();
+  Send(turn);
 }
 
 bool ScoreStreamReactor::has_room() const {

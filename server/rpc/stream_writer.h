@@ -16,9 +16,11 @@
 namespace spanlm {
 
 // `Reactor` is gRPC's ServerWriteReactor or ServerBidiReactor, `Response` what
-// it writes. A derived class changes its state under mutex_, then calls Pump()
-// without it. gRPC may destroy the object inside Pump once end_ is set, so
-// nothing follows it, except in gRPC's own callbacks, which hold the call.
+// it writes. A derived class changes its state and takes its turn in one hold
+// of mutex_, then calls Send with that turn. Both belong together: once end_ is
+// set and mutex_ let go, gRPC's threads may finish the call and destroy the
+// object, unless the turn taken is what they wait for. Nothing follows Send
+// either, except in gRPC's own callbacks, which hold the call.
 template <typename Reactor, typename Response>
 class StreamWriter : public Reactor {
  public:
@@ -29,11 +31,22 @@ class StreamWriter : public Reactor {
       is_broken_ = is_broken_ || !ok;
     }
     OnWritten();
-    Pump();
+    Turn turn;
+    {
+      MutexLock lock(&mutex_);
+      turn = TakeTurn();
+    }
+    Send(turn);
   }
   void OnDone() final { delete this; }
 
  protected:
+  // What a thread has to hand to gRPC; only one at a time has anything.
+  struct Turn {
+    bool has_message = false;         // response_
+    std::optional<absl::Status> end;  // the call's
+  };
+
   explicit StreamWriter(grpc::CallbackServerContext* context)
       : context_(context) {}
 
@@ -43,21 +56,22 @@ class StreamWriter : public Reactor {
   // The last message was written, or lost with the connection.
   virtual void OnWritten() ABSL_LOCKS_EXCLUDED(mutex_) {}
 
-  void Pump() ABSL_LOCKS_EXCLUDED(mutex_) {
-    std::optional<absl::Status> end;
-    {
-      MutexLock lock(&mutex_);
-      if (is_busy_) return;
-      response_.Clear();
-      if (is_broken_ || !TakeNext(&response_)) {
-        if (!end_.has_value()) return;
-        end = *end_;
-      }
-      is_busy_ = true;  // stays so once the end is taken: nothing follows it
-    }
-    if (end.has_value()) {
-      this->Finish(ToGrpc(*end, context_));
-    } else {
+  Turn TakeTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    Turn turn;
+    if (is_busy_) return turn;
+    response_.Clear();
+    turn.has_message = !is_broken_ && TakeNext(&response_);
+    if (!turn.has_message) turn.end = end_;
+    // Stays so once the end is taken: nothing follows it.
+    is_busy_ = turn.has_message || turn.end.has_value();
+    return turn;
+  }
+
+  // Touches nothing of this object if the turn is empty.
+  void Send(const Turn& turn) ABSL_LOCKS_EXCLUDED(mutex_) {
+    if (turn.end.has_value()) {
+      this->Finish(ToGrpc(*turn.end, context_));
+    } else if (turn.has_message) {
       this->StartWrite(&response_);
     }
   }

@@ -99,6 +99,9 @@ TEST_F(BadRequestsTest, UnknownModelsAreNotFound) {
     v1::GenerateRequest generate = GenerateOf("", 1);
     generate.set_model(name);
     EXPECT_THAT(Refused(generate), Fails(StatusCode::NOT_FOUND, "MODEL"));
+    v1::EvaluateRequest evaluate;
+    evaluate.set_model(name);
+    EXPECT_THAT(Refused(evaluate), Fails(StatusCode::NOT_FOUND, "MODEL"));
   }
 }
 

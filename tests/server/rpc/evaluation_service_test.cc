@@ -144,6 +144,17 @@ TEST_F(EvaluationServiceTest, GoesOnFromTheTokenOfABrokenRun) {
               Fails(StatusCode::FAILED_PRECONDITION, "MODEL_MISMATCH"));
 }
 
+TEST_F(EvaluationServiceTest, AFileThatShrinksIsDataLoss) {
+  Start();
+  engine_->SetHook([this](int64_t) {
+    std::filesystem::resize_file(folder_.File("root/text.txt"), 100);
+    return absl::OkStatus();
+  });
+
+  EXPECT_THAT(Run(Of("text.txt")), Fails(StatusCode::DATA_LOSS, "CHECKSUM"));
+  EXPECT_TRUE(Eventually([this] { return IsIdle(); }));
+}
+
 TEST_F(EvaluationServiceTest, NothingOutsideOfTheRootCanBeHad) {
   Start();
   for (const std::string& name :

@@ -51,16 +51,19 @@ ServedTest::~ServedTest() {
 }
 
 void ServedTest::Start() {
-  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(
-      options_,
-      [this](const std::string& /*dir*/, const EngineOptions& options)
-          -> absl::StatusOr<std::unique_ptr<Engine>> {
-        FakeEngineOptions fake = engine_options_;
-        fake.max_step_symbols = options.max_step_symbols;
-        auto engine = std::make_unique<FakeEngine>(fake);
-        if (engine_ == nullptr) engine_ = engine.get();
-        return engine;
-      });
+  StartWith([this](const std::string& /*dir*/, const EngineOptions& options)
+                -> absl::StatusOr<std::unique_ptr<Engine>> {
+    FakeEngineOptions fake = engine_options_;
+    fake.max_step_symbols = options.max_step_symbols;
+    auto engine = std::make_unique<FakeEngine>(fake);
+    if (engine_ == nullptr) engine_ = engine.get();
+    return engine;
+  });
+}
+
+void ServedTest::StartWith(const EngineFactory& factory) {
+  absl::StatusOr<std::unique_ptr<Server>> server =
+      Server::Start(options_, factory);
   ASSERT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
   channel_ = grpc::CreateChannel(server_->address(),
@@ -105,7 +108,7 @@ bool ServedTest::IsIdle() const {
          MetricSum("spanlm_queue_bytes") == 0 &&
          MetricSum("grpc_server_started_total") ==
              MetricSum("grpc_server_handled_total") &&
-         engine_->free_slot_count() == engine_->info().slot_count;
+         MetricSum("spanlm_cache_usage_ratio") == 0;
 }
 
 grpc::Status ServedTest::Score(const v1::ScoreRequest& request,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole server over a fake engine, called through real channels.
+// A whole server, called through real channels; over a fake engine, mostly.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -65,6 +65,8 @@ class ServedTest : public testing::Test {
   // Starts the server with options_ and a FakeEngine of engine_options_ for
   // each model. Call it first.
   void Start();
+  // The same with other engines; engine_ stays null.
+  void StartWith(const EngineFactory& factory);
 
   // The value of a sample such as spanlm_queue_bytes{model="fake"}; −1: there
   // is none.
