@@ -72,7 +72,8 @@ class AdagradWithGradClip : public Optimizer {
       scalar_t* s = sums_[piece.tensor].data_ptr<scalar_t>();
       const scalar_t r = static_cast<scalar_t>(rate);
       for (int64_t i = piece.begin; i < piece.end; ++i) {
-        s[i] += g[i] * g[i];
+        // Rounded once, as the published code's fused sum is.
+        s[i] = static_cast<scalar_t>(s[i] + double{g[i]} * g[i]);
         p[i] -= r * g[i] / (std::sqrt(s[i]) + static_cast<scalar_t>(1e-10));
       }
     });
@@ -148,13 +149,15 @@ class Adam : public Optimizer {
       scalar_t* m = means_[piece.tensor].data_ptr<scalar_t>();
       scalar_t* v = squares_[piece.tensor].data_ptr<scalar_t>();
       const scalar_t beta1 = options_.beta1, beta2 = options_.beta2;
+      // In double: 1 - 0.999 in float is off by 1e-5 of itself.
+      const scalar_t fresh1 = 1 - options_.beta1, fresh2 = 1 - options_.beta2;
       const scalar_t rate = lr / correct1, scale = factor;
       const scalar_t root = 1 / correct2, eps = options_.adam_eps;
       const scalar_t keep = 1 - decay;
       for (int64_t i = piece.begin; i < piece.end; ++i) {
         const scalar_t x = g[i] * scale;
-        m[i] = beta1 * m[i] + (1 - beta1) * x;
-        v[i] = beta2 * v[i] + (1 - beta2) * x * x;
+        m[i] = beta1 * m[i] + fresh1 * x;
+        v[i] = beta2 * v[i] + fresh2 * x * x;
         p[i] = p[i] * keep - rate * m[i] / (std::sqrt(v[i]) * root + eps);
       }
     });

@@ -79,10 +79,19 @@ absl::StatusOr<nlohmann::json> ReadProgressJson(const std::string& path) {
     return absl::FailedPreconditionError(
         absl::StrCat(path, ": another format_version"));
   }
-  for (const char* key :
-       {"update", "epoch", "offset", "seconds", "best_loss"}) {
+  for (const char* key : {"seconds", "best_loss"}) {
     if (!json.contains(key) || !json[key].is_number()) {
       return absl::DataLossError(absl::StrCat(path, ": no number ", key));
+    }
+  }
+  // An offset is where the corpus is read: what is not one reads beyond it.
+  for (const auto& [key, least] :
+       {std::pair("update", 0), {"epoch", 1}, {"offset", 0}}) {
+    const nlohmann::json value = json.value(key, nlohmann::json());
+    if (!value.is_number_integer() || value.get<int64_t>() < least) {
+      return absl::DataLossError(
+          absl::StrCat(path, ": ", key, " is ", value.dump(),
+                       ", want an integer of at least ", least));
     }
   }
   if (!json.contains("fixed_options") || !json["fixed_options"].is_object()) {

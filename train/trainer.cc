@@ -343,6 +343,7 @@ absl::StatusOr<TrainEnd> Trainer::Run() {
       log_.Write("train_inner", record);
       meters_.Reset();
     }
+    if (limit_reached()) break;
     if (batcher_.at_pass_end()) {
       SPANLM_RETURN_IF_ERROR(EndPass());
       continue;

@@ -34,7 +34,8 @@ at::Tensor SplitHeads(const at::Tensor& x, int64_t heads) {
   const int64_t batch = x.size(0), rows = x.size(1);
   return x.view({batch, rows, heads, x.size(2) / heads})
       .transpose(1, 2)
-      .reshape({batch * heads, rows, x.size(2) / heads});
+      .reshape({batch * heads, rows, x.size(2) / heads})
+      .contiguous();  // of a batch of one, reshape gives a view
 }
 
 // The inverse of SplitHeads.
@@ -209,7 +210,7 @@ at::Tensor ShiftToDistances(const at::Tensor& x) {
   const int64_t rows = x.size(2), keys = x.size(3);
   const at::Tensor padded =
       at::cat({at::zeros({batch, heads, rows, 1}, x.options()), x}, 3);
-  return padded.view({batch, heads, keys + 1, rows})
+  return padded.reshape({batch, heads, keys + 1, rows})
       .narrow(2, 1, keys)
       .reshape({batch, heads, rows, keys});
 }

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run leaves behind, when it ends, and that it learns.
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "engine/checkpoint/model_dir.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/train/tiny_run.h"
+
+namespace spanlm {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::Ge;
+using ::testing::HasSubstr;
+using ::testing::Le;
+using ::testing::UnorderedElementsAre;
+
+class TrainerTest : public testing::Test {
+ protected:
+  std::string Random() const {
+    return WriteCorpus(folder_, RandomText(400, 1), RandomText(100, 2));
+  }
+  std::string SaveDir() const { return folder_.File("run"); }
+  std::vector<std::string> Tags() const {
+    std::vector<std::string> tags;
+    for (const nlohmann::json& line : LogLines(SaveDir(), "")) {
+      tags.push_back(line["tag"]);
+    }
+    return tags;
+  }
+  std::vector<std::string> Folders() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(SaveDir())) {
+      if (entry.is_directory()) names.push_back(entry.path().filename());
+    }
+    return names;
+  }
+
+  const TempDir folder_;
+  std::atomic<bool> stop_{false};
+};
+
+TEST_F(TrainerTest, SavesAtTheEndOfEveryPassWhatOpensAndLoads) {
+  TrainOptions options = AdaptiveSpanRun(Random(), SaveDir());
+  options.max_epoch = 2;
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+
+  ASSERT_OK_AND_ASSIGN(const TrainEnd end, trainer->Run());
+
+  EXPECT_EQ(end, TrainEnd::kDone);
+  EXPECT_THAT(Folders(),
+              UnorderedElementsAre("checkpoint1", "checkpoint2",
+                                   "checkpoint_best", "checkpoint_last"));
+  for (const std::string& name : Folders()) {
+    ASSERT_OK_AND_ASSIGN(const ModelDir dir,
+                         ModelDir::Open(SaveDir() + "/" + name));
+    ASSERT_OK_AND_ASSIGN(const auto model, LoadByteModel(dir.config(), dir));
+    EXPECT_EQ(dir.parameter_count(), trainer->model().parameter_count());
+    EXPECT_FALSE(ReadFile(dir.path() + "/training.json").empty());
+  }
+  ASSERT_OK_AND_ASSIGN(const ModelDir last,
+                       ModelDir::Open(SaveDir() + "/checkpoint_last"));
+  for (const NamedTensor& parameter : trainer->model().parameters()) {
+    ASSERT_OK_AND_ASSIGN(const TensorView saved, last.Find(parameter.name));
+    ASSERT_EQ(saved.bytes.size(), parameter.tensor.nbytes());
+    EXPECT_EQ(0,
+              std::memcmp(saved.bytes.data(), parameter.tensor.const_data_ptr(),
+                          saved.bytes.size()))
+        << parameter.name;
+  }
+}
+
+TEST_F(TrainerTest, LogsUpdatesThenTheValidationThenThePass) {
+  TrainOptions options = AdaptiveSpanRun(Random(), SaveDir());
+  options.max_epoch = 2;
+  options.log_interval = 4;
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+
+  ASSERT_OK(trainer->Run());
+
+  // Two passes of six updates, one validation for each.
+  EXPECT_THAT(Tags(),
+              ElementsAre("train_inner", "valid", "train", "train_inner",
+                          "train_inner", "valid", "train"));
+  const nlohmann::json valid = LogLines(SaveDir(), "valid").back();
+  EXPECT_EQ(valid["epoch"], 2);
+  EXPECT_EQ(valid["valid_num_updates"],
+            std::to_string(trainer->progress().update));
+}
+
+TEST_F(TrainerTest, EndsAfterMaxUpdateWithOneValidationAndASave) {
+  TrainOptions options = TransformerXlRun(Random(), SaveDir());
+  options.schedule.max_update = 2;
+  options.validate_interval_updates = 1;
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+
+  ASSERT_OK_AND_ASSIGN(const TrainEnd end, trainer->Run());
+
+  EXPECT_EQ(end, TrainEnd::kDone);
+  EXPECT_EQ(trainer->progress().update, 2);
+  EXPECT_THAT(Tags(), ElementsAre("train_inner", "valid", "train_inner",
+                                  "valid", "train"));
+  EXPECT_TRUE(ModelDir::Open(SaveDir() + "/checkpoint_last").ok());
+}
+
+TEST_F(TrainerTest, StopsBeforeTheNextUpdateAndSavesWhenAskedTo) {
+  const TrainOptions options = AdaptiveSpanRun(Random(), SaveDir());
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+  ASSERT_OK(trainer->Update());
+  stop_ = true;
+
+  ASSERT_OK_AND_ASSIGN(const TrainEnd end, trainer->Run());
+
+  EXPECT_EQ(end, TrainEnd::kStopped);
+  EXPECT_EQ(trainer->progress().update, 1);
+  EXPECT_THAT(Folders(), ElementsAre("checkpoint_last"));
+}
+
+TEST_F(TrainerTest, KeepsTheBestValidation) {
+  TrainOptions options = AdaptiveSpanRun(
+      WriteCorpus(folder_, std::string(400, 'a'), RandomText(100, 2)),
+      SaveDir());
+  options.schedule.max_update = 6;
+  options.validate_interval_updates = 1;
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+
+  ASSERT_OK(trainer->Run());
+
+  // Learning a text of one letter soon makes every other one worse.
+  const auto valid = LogLines(SaveDir(), "valid");
+  const auto loss = [](const nlohmann::json& line) {
+    return std::stod(line["valid_loss"].get<std::string>());
+  };
+  const auto lowest = std::min_element(
+      valid.begin(), valid.end(),
+      [&](const auto& a, const auto& b) { return loss(a) < loss(b); });
+  const nlohmann::json best = nlohmann::json::parse(
+      ReadFile(SaveDir() + "/checkpoint_best/training.json"));
+  EXPECT_LT(best["update"], 6);
+  EXPECT_EQ(best["update"], lowest - valid.begin() + 1);
+  EXPECT_EQ(best["best_loss"], trainer->progress().best_loss);
+  EXPECT_NEAR(best["best_loss"], loss(*lowest), 1e-4);
+}
+
+TEST_F(TrainerTest, NamesTheUpdateWhoseLossIsNotFiniteAndSavesNothing) {
+  TrainOptions options = AdaptiveSpanRun(Random(), SaveDir());
+  options.schedule.lr = 1e30;
+  options.schedule.warmup_updates = 0;
+  options.optimizer.adagrad_clip = 0;
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+
+  EXPECT_THAT(trainer->Run(), StatusIs(absl::StatusCode::kInternal,
+                                       AllOf(HasSubstr("update 2: loss is"),
+                                             HasSubstr("lower --lr"))));
+  EXPECT_THAT(Folders(), ElementsAre());
+}
+
+TEST_F(TrainerTest, KeepsEverySpanFromZeroToOne) {
+  for (const double start : {0.0, 1.0}) {
+    SCOPED_TRACE(start);
+    TrainOptions options =
+        AdaptiveSpanRun(Random(), folder_.File("span" + std::to_string(start)));
+    options.adapt_span_init = start;
+    options.aux_loss_scaler = 0;
+    options.schedule.warmup_updates = 0;
+    ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+    int at_the_bound = 0;
+    for (int i = 0; i < 8; ++i) {
+      ASSERT_OK(trainer->Update());
+      for (const NamedTensor& parameter : trainer->model().parameters()) {
+        if (!absl::EndsWith(parameter.name, "current_val")) continue;
+        const float* z = parameter.tensor.const_data_ptr<float>();
+        for (int64_t j = 0; j < parameter.tensor.numel(); ++j) {
+          EXPECT_THAT(z[j], AllOf(Ge(0.0F), Le(1.0F)));
+          at_the_bound += z[j] == static_cast<float>(start) ? 1 : 0;
+        }
+      }
+    }
+    EXPECT_GT(at_the_bound, 0) << "no span was held back";
+  }
+}
+
+TEST_F(TrainerTest, RefusesTextTooShortForItsRows) {
+  const std::string data = WriteCorpus(folder_, RandomText(100, 1), "");
+  EXPECT_THAT(Trainer::Create(AdaptiveSpanRun(data, SaveDir()), &stop_),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "--batch-size 4 rows of 25 bytes"));
+}
+
+TEST_F(TrainerTest, RefusesASaveDirThatIsAFile) {
+  const std::string file = folder_.Write("file", "");
+  EXPECT_THAT(Trainer::Create(AdaptiveSpanRun(Random(), file), &stop_),
+              StatusIs(absl::StatusCode::kUnavailable, "file"));
+}
+
+constexpr char kPeriod[] = "abacabbc";
+constexpr double kLearnedBits = 0.6;  // one letter's sight gives 0.94
+
+void ExpectLearns(TrainOptions options, Precision precision) {
+  options.precision = precision;
+  options.dropout = {};
+  options.model.d_model = 32;
+  options.model.d_head = 16;
+  options.schedule.max_update = 250;
+  const std::atomic<bool> stop{false};
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop));
+  ASSERT_OK(trainer->Run());
+  const auto bits = [&](const nlohmann::json& line) {
+    return std::stod(line["loss"].get<std::string>());
+  };
+  const auto lines = LogLines(options.save_dir, "train_inner");
+  EXPECT_GT(bits(lines.front()), 5);
+  EXPECT_LT(bits(lines.back()), kLearnedBits);
+  EXPECT_LT(trainer->progress().best_loss, kLearnedBits);
+}
+
+TEST_F(TrainerTest, LearnsAPeriodicTextInBothPrecisions) {
+  const std::string data = WriteCorpus(folder_, PeriodicText(kPeriod, 20000),
+                                       PeriodicText(kPeriod, 200));
+  for (const auto& [precision, name] :
+       {std::pair(Precision::kFull, "fp32"), {Precision::kBf16, "bf16"}}) {
+    SCOPED_TRACE(name);
+    TrainOptions xl =
+        TransformerXlRun(data, folder_.File(std::string(name) + "xl"));
+    xl.schedule.lr = 4e-3;
+    TrainOptions span = AdaptiveSpanRun(data, folder_.File(name));
+    span.aux_loss_scaler = 1e-6;
+    span.optimizer = xl.optimizer;
+    span.schedule = xl.schedule;
+    {
+      SCOPED_TRACE("adaptive_span");
+      ExpectLearns(span, precision);
+    }
+    SCOPED_TRACE("transformer_xl");
+    ExpectLearns(xl, precision);
+  }
+}
+
+}  // namespace
+}  // namespace spanlm
