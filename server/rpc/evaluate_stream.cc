@@ -116,7 +116,7 @@ void EvaluateReactor::OnProgress(const EvaluateState& state) {
     pending_ = std::move(response);
     turn = TakeTurn();
   }
-  Send(turn);
+  turn.Send();
 }
 
 void EvaluateReactor::OnEnd(const absl::Status& status,
@@ -143,7 +143,7 @@ void EvaluateReactor::OnEnd(const absl::Status& status,
     end_ = status;
     turn = TakeTurn();
   }
-  Send(turn);
+  turn.Send();
 }
 
 bool EvaluateReactor::TakeNext(v1::EvaluateResponse* response) {

@@ -35,7 +35,7 @@ void GenerateStreamReactor::Run() {
                         kReasonFieldInvalid);
       turn = TakeTurn();
     }
-    return Send(turn);
+    return turn.Send();
   }
   std::vector<std::unique_ptr<Job>> jobs;
   jobs.push_back(*std::move(job));
@@ -68,7 +68,7 @@ void GenerateStreamReactor::OnBytes(GeneratedBytes bytes) {
     AppendGenerated(bytes, &pending_);
     turn = TakeTurn();
   }
-  Send(turn);
+  turn.Send();
 }
 
 void GenerateStreamReactor::OnEnd(const absl::Status& status,
@@ -88,7 +88,7 @@ void GenerateStreamReactor::OnEnd(const absl::Status& status,
     end_ = status;
     turn = TakeTurn();
   }
-  Send(turn);
+  turn.Send();
 }
 
 bool GenerateStreamReactor::has_room() const {

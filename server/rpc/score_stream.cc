@@ -156,7 +156,7 @@ void ScoreStreamReactor::Fail(const absl::Status& status) {
       turn = TakeTurn();
     }
   }
-  if (model == nullptr) return Send(turn);
+  if (model == nullptr) return turn.Send();
   cancel_.Set();
   model->scheduler->Wake();
 }
@@ -206,7 +206,7 @@ void ScoreStreamReactor::OnAnswer(ScoreStreamAnswer answer) {
     pending_.push_back({std::move(response), cost});
     turn = TakeTurn();
   }
-  Send(turn);
+  turn.Send();
 }
 
 void ScoreStreamReactor::OnTextTaken() { ResumeReading(); }
@@ -236,7 +236,7 @@ void ScoreStreamReactor::OnEnd(const absl::Status& status,
     end_ = failure_.ok() ? status : failure_;
     turn = TakeTurn();
   }
-  Send(turn);
+  turn.Send();
 }
 
 bool ScoreStreamReactor::has_room() const {

@@ -17,10 +17,10 @@ namespace spanlm {
 
 // `Reactor` is gRPC's ServerWriteReactor or ServerBidiReactor, `Response` what
 // it writes. A derived class changes its state and takes its turn in one hold
-// of mutex_, then calls Send with that turn. Both belong together: once end_ is
-// set and mutex_ let go, gRPC's threads may finish the call and destroy the
-// object, unless the turn taken is what they wait for. Nothing follows Send
-// either, except in gRPC's own callbacks, which hold the call.
+// of mutex_, then sends that turn. Both belong together: once end_ is set and
+// mutex_ let go, gRPC's threads may finish the call and destroy the object,
+// unless the turn taken is what they wait for. So nothing of the object is used
+// after that, except in gRPC's own callbacks, which hold the call.
 template <typename Reactor, typename Response>
 class StreamWriter : public Reactor {
  public:
@@ -36,15 +36,28 @@ class StreamWriter : public Reactor {
       MutexLock lock(&mutex_);
       turn = TakeTurn();
     }
-    Send(turn);
+    turn.Send();
   }
   void OnDone() final { delete this; }
 
  protected:
-  // What a thread has to hand to gRPC; only one at a time has anything.
-  struct Turn {
-    bool has_message = false;         // response_
-    std::optional<absl::Status> end;  // the call's
+  // What a thread has to hand to gRPC; only one at a time has anything. An
+  // empty one refers to no writer: the writer may be gone.
+  class Turn {
+   public:
+    void Send() const {
+      if (writer_ == nullptr) return;
+      if (end_.has_value()) {
+        writer_->Finish(ToGrpc(*end_, writer_->context_));
+      } else {
+        writer_->StartWrite(&writer_->response_);
+      }
+    }
+
+   private:
+    friend class StreamWriter;
+    StreamWriter* writer_ = nullptr;
+    std::optional<absl::Status> end_;  // of the call; none: send response_
   };
 
   explicit StreamWriter(grpc::CallbackServerContext* context)
@@ -60,20 +73,12 @@ class StreamWriter : public Reactor {
     Turn turn;
     if (is_busy_) return turn;
     response_.Clear();
-    turn.has_message = !is_broken_ && TakeNext(&response_);
-    if (!turn.has_message) turn.end = end_;
-    // Stays so once the end is taken: nothing follows it.
-    is_busy_ = turn.has_message || turn.end.has_value();
+    const bool has_message = !is_broken_ && TakeNext(&response_);
+    if (!has_message && !end_.has_value()) return turn;
+    if (!has_message) turn.end_ = end_;
+    turn.writer_ = this;
+    is_busy_ = true;  // stays so once the end is taken: nothing follows it
     return turn;
-  }
-
-  // Touches nothing of this object if the turn is empty.
-  void Send(const Turn& turn) ABSL_LOCKS_EXCLUDED(mutex_) {
-    if (turn.end.has_value()) {
-      this->Finish(ToGrpc(*turn.end, context_));
-    } else if (turn.has_message) {
-      this->StartWrite(&response_);
-    }
   }
 
   grpc::CallbackServerContext* context() const { return context_; }
