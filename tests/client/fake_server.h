@@ -67,9 +67,11 @@ class FakeServer final : public v1::ScoringService::Service,
     server_ = builder.BuildAndStart();
     address_ = "127.0.0.1:" + std::to_string(port);
   }
-  ~FakeServer() override {
-    server_->Shutdown(std::chrono::system_clock::now());
-  }
+  ~FakeServer() override { Stop(); }
+
+  // Cancels all calls and waits for their handlers. For whoever dies before
+  // the server and is used by a handler.
+  void Stop() { server_->Shutdown(std::chrono::system_clock::now()); }
 
   const std::string& address() const { return address_; }
 

@@ -44,11 +44,14 @@ absl::Status Ignore(const v1::ScoreStreamResponse&) { return absl::OkStatus(); }
 class Peer {
  public:
   explicit Peer(FakeServer* server, int64_t break_after = -1)
-      : break_after_(break_after) {
+      : server_(server), break_after_(break_after) {
     server->on_score_stream = [this](auto*, auto* stream) {
       return Serve(stream);
     };
   }
+
+  // A call that its client gave up may still be served.
+  ~Peer() { server_->Stop(); }
 
   grpc::Status Serve(FakeServer::ScoreStreamPeer* stream) {
     v1::ScoreStreamRequest request;
@@ -93,6 +96,7 @@ class Peer {
     stream->Write(answer);
   }
 
+  FakeServer* const server_;
   int64_t break_after_;
 };
 
