@@ -59,13 +59,13 @@ TEST(ServerOptionsTest, NamesTheFlagAndTheBound) {
 }
 
 TEST(ServerOptionsTest, ParsesModels) {
-  ASSERT_OK_AND_ASSIGN(ModelSpec named, ParseModelSpec("a=/x/y", "/root"));
+  ASSERT_OK_AND_ASSIGN(ModelSpec named, ParseModelSpec("a=/x/y", "/models"));
   EXPECT_EQ(named.name, "a");
   EXPECT_EQ(named.dir, "/x/y");
   ASSERT_OK_AND_ASSIGN(ModelSpec bare, ParseModelSpec("x/demo/", ""));
   EXPECT_EQ(bare.name, "demo");
-  ASSERT_OK_AND_ASSIGN(ModelSpec below, ParseModelSpec("b=y", "/root"));
-  EXPECT_EQ(below.dir, "/root/y");
+  ASSERT_OK_AND_ASSIGN(ModelSpec below, ParseModelSpec("b=y", "/models"));
+  EXPECT_EQ(below.dir, "/models/y");
   for (const char* bad : {"", "=x", "a=", "A=x", "1a=x", "a_b=x", "..", "/"}) {
     EXPECT_THAT(ParseModelSpec(bad, ""),
                 StatusIs(StatusCode::kInvalidArgument, "--model"))
