@@ -85,7 +85,7 @@ class AdagradWithGradClip : public Optimizer {
 
 // A learned span's gradient has a pole where the mask all but hides what its
 // head attends to: for a moment it says nothing of how far to move anything
-// else (docs/model.md, "spans").
+// else (docs/model.md, 1.3).
 bool IsSpan(const NamedTensor& parameter) {
   return absl::EndsWith(parameter.name, "current_val");
 }

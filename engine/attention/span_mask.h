@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How far a layer looks back: the soft mask over distances and the windows that
-// follow from the learned spans (docs/model.md, "spans").
+// follow from the learned spans (docs/model.md, 1.2).
 #pragma once
 
 #include <ATen/core/Tensor.h>
