@@ -19,7 +19,7 @@ lint: setup
 
 asan: setup
 	@tools/build.sh asan
-	@tools/test.sh asan -LE lint
+	@tools/test.sh asan -LE 'lint|whole'
 
 tsan: setup
 	@tools/build.sh tsan

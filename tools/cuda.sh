@@ -8,5 +8,7 @@ if ! command -v nvcc >/dev/null; then
   echo "cuda: no nvcc on this machine: nothing to compile"
   exit 0
 fi
-tools/build.sh cuda
+# The three programs and the tests of CUDA: the rest is the release preset's.
+tools/build.sh cuda --target spanlm spanlm-server spanlm-train \
+  spanlm_engine_cuda_test
 tools/test.sh cuda -L cuda
