@@ -23,9 +23,13 @@
 #include "base/status_macros.h"
 #include "engine/model/adaptive_span.h"
 #include "engine/runtime/torch_guard.h"
+#include "train/serving_check.h"
 
 namespace spanlm {
 namespace {
+
+// How much of the valid range every save also scores as it will be served.
+constexpr size_t kServingCheckBytes = 64 << 10;
 
 // Where a run goes on from: a path, or a name inside save_dir; "X.pt" stands
 // for the model directory X. Empty: there is none.
@@ -286,11 +290,40 @@ absl::Status Trainer::ValidateAndKeepBest() {
   return is_best ? Save("checkpoint_best") : absl::OkStatus();
 }
 
+absl::Status Trainer::SaveAndCheckServing() {
+  SPANLM_RETURN_IF_ERROR(Save("checkpoint_last"));
+  if (!ServesAsItTrains(model_->config())) return absl::OkStatus();
+  ServingCheck check;
+  const absl::Status status = GuardTorch("checking", [&]() -> absl::Status {
+    SPANLM_ASSIGN_OR_RETURN(
+        check, CheckServing(*model_,
+                            absl::StrCat(options_.save_dir, "/checkpoint_last"),
+                            corpus_.valid().subspan(0, kServingCheckBytes),
+                            options_.batch_size, options_.tokens_per_sample,
+                            options_.threads));
+    return absl::OkStatus();
+  });
+  if (!status.ok()) {
+    log_.Say("serving", absl::StrCat("cannot check checkpoint_last: ",
+                                     std::string(status.message())));
+    return absl::OkStatus();
+  }
+  if (check.scored == 0) return absl::OkStatus();
+  LogRecord record;
+  record.Integer("serving_scored", check.scored)
+      .Rounded("serving_loss",
+               check.served_bits / static_cast<double>(check.scored), 4)
+      .Number("serving_difference", check.difference())
+      .Number("serving_num_updates", static_cast<double>(progress_.update));
+  log_.Write("serving", record);
+  return absl::OkStatus();
+}
+
 absl::Status Trainer::EndPass() {
   const int64_t epoch = batcher_.position().epoch;
   SPANLM_RETURN_IF_ERROR(ValidateAndKeepBest());
   SPANLM_RETURN_IF_ERROR(Save(absl::StrCat("checkpoint", epoch)));
-  SPANLM_RETURN_IF_ERROR(Save("checkpoint_last"));
+  SPANLM_RETURN_IF_ERROR(SaveAndCheckServing());
   if (epoch_meters_.empty()) return absl::OkStatus();
   LogRecord record;
   record.Integer("epoch", epoch);
@@ -352,7 +385,7 @@ absl::StatusOr<TrainEnd> Trainer::Run() {
       SPANLM_RETURN_IF_ERROR(ValidateAndKeepBest());
     }
     if (due(options_.save_interval_updates)) {
-      SPANLM_RETURN_IF_ERROR(Save("checkpoint_last"));
+      SPANLM_RETURN_IF_ERROR(SaveAndCheckServing());
     }
   }
   SPANLM_RETURN_IF_ERROR(EndPass());

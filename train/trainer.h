@@ -70,6 +70,9 @@ class Trainer {
   // Sums the parts' gradients of each parameter into its grad().
   void TakeGradients(std::vector<std::vector<at::Tensor>>* parts_gradients);
   absl::Status ValidateAndKeepBest();
+  // Saves checkpoint_last, then logs what serving makes of the valid range's
+  // first 64 KiB; that the check fails ends no run.
+  absl::Status SaveAndCheckServing();
   absl::Status EndPass();
   bool limit_reached() const;
   double seconds() const;  // of training, earlier runs included

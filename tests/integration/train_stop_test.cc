@@ -127,8 +127,9 @@ TEST_F(TrainStopTest, WritesABareTaggedObjectALineAndAppendsToThem) {
     ASSERT_TRUE(object.is_object()) << line;
     tags.push_back(object.value("tag", "none"));
   }
-  EXPECT_THAT(tags, ElementsAre("train_inner", "train_inner", "valid", "train",
-                                "train_inner", "valid", "train"));
+  EXPECT_THAT(tags,
+              ElementsAre("train_inner", "train_inner", "valid", "serving",
+                          "train", "train_inner", "valid", "serving", "train"));
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -19,6 +21,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/train/tiny_run.h"
+#include "train/serving_check.h"
 
 namespace spanlm {
 namespace {
@@ -94,13 +97,49 @@ TEST_F(TrainerTest, LogsUpdatesThenTheValidationThenThePass) {
   ASSERT_OK(trainer->Run());
 
   // Two passes of six updates, one validation for each.
-  EXPECT_THAT(Tags(),
-              ElementsAre("train_inner", "valid", "train", "train_inner",
-                          "train_inner", "valid", "train"));
+  EXPECT_THAT(Tags(), ElementsAre("train_inner", "valid", "serving", "train",
+                                  "train_inner", "train_inner", "valid",
+                                  "serving", "train"));
   const nlohmann::json valid = LogLines(SaveDir(), "valid").back();
   EXPECT_EQ(valid["epoch"], 2);
   EXPECT_EQ(valid["valid_num_updates"],
             std::to_string(trainer->progress().update));
+}
+
+TEST_F(TrainerTest, LogsAtASaveThatTheEngineScoresAsTheModelInTraining) {
+  TrainOptions options = AdaptiveSpanRun(Random(), SaveDir());
+  options.schedule.max_update = 4;
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+
+  ASSERT_OK(trainer->Run());
+
+  const nlohmann::json valid = LogLines(SaveDir(), "valid").back();
+  const nlohmann::json serving = LogLines(SaveDir(), "serving").back();
+  EXPECT_EQ(serving["serving_loss"], valid["valid_loss"]);
+  EXPECT_LT(std::abs(std::stod(std::string(serving["serving_difference"]))),
+            1e-4);
+  EXPECT_EQ(serving["serving_num_updates"], "4");
+}
+
+TEST_F(TrainerTest, ServingCheckSeesWhereTheSavedWeightsAreOthers) {
+  const TrainOptions options = AdaptiveSpanRun(Random(), SaveDir());
+  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+  ASSERT_OK(trainer->Save("before"));
+  ASSERT_OK(trainer->Update());
+  ASSERT_OK(trainer->Save("after"));
+  const std::string text = RandomText(200, 9);
+  const auto difference = [&](const std::string& name) {
+    const auto check = CheckServing(
+        trainer->model(), SaveDir() + "/" + name,
+        absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()),
+                            text.size()),
+        3, 16, 1);
+    EXPECT_OK(check);
+    return check.ok() ? std::abs(check->difference()) : 0;
+  };
+
+  EXPECT_LT(difference("after"), 1e-4);
+  EXPECT_GT(difference("before"), 1e-3);
 }
 
 TEST_F(TrainerTest, EndsAfterMaxUpdateWithOneValidationAndASave) {
@@ -114,7 +153,7 @@ TEST_F(TrainerTest, EndsAfterMaxUpdateWithOneValidationAndASave) {
   EXPECT_EQ(end, TrainEnd::kDone);
   EXPECT_EQ(trainer->progress().update, 2);
   EXPECT_THAT(Tags(), ElementsAre("train_inner", "valid", "train_inner",
-                                  "valid", "train"));
+                                  "valid", "serving", "train"));
   EXPECT_TRUE(ModelDir::Open(SaveDir() + "/checkpoint_last").ok());
 }
 

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// What was saved, scored by the serving engine beside the model in training.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/model/byte_model.h"
+
+namespace spanlm {
+
+struct ServingCheck {
+  int64_t scored = 0;      // symbols, as Validate counts them
+  double train_bits = 0;   // Σ −log2 P in block form, fp32
+  double served_bits = 0;  // the same symbols by the engine
+  // Bits per byte; 0 where nothing was scored.
+  double difference() const;
+};
+
+// Whether `model` in block form and an engine see the same positions: true but
+// for Transformer-XL without same_length, whose blocks end in longer windows.
+bool ServesAsItTrains(const ModelConfig& config);
+
+// Scores `symbols` as `rows` equal slices by `model` (blocks of `block`) and by
+// an engine of `threads` threads that opens `model_dir`, where `model` was
+// saved. The errors of CreateEngine.
+absl::StatusOr<ServingCheck> CheckServing(const ByteModel& model,
+                                          const std::string& model_dir,
+                                          absl::Span<const uint8_t> symbols,
+                                          int64_t rows, int64_t block,
+                                          int32_t threads);
+
+}  // namespace spanlm
