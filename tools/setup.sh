@@ -37,9 +37,13 @@ install_packages() {
     exit 1
   fi
   echo "setup: installing ${#missing[@]} Debian packages" >&2
+  local log
+  log=$(mktemp)
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-    --no-install-recommends "${missing[@]}" >/dev/null
+    --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+    { cat "$log" >&2; exit 1; }
+  rm "$log"
 }
 
 # Wheels are zip files: unpacked, not installed, as nothing here runs Python.
