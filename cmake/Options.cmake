@@ -5,7 +5,11 @@ option(SPANLM_WITH_CUDA "Build the CUDA kernels and the CUDA engine" OFF)
 option(SPANLM_WITH_BENCH "Build the benchmarks" OFF)
 option(SPANLM_WITH_FUZZ "Build the libFuzzer targets (clang)" OFF)
 set(SPANLM_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=; empty: none")
-set(SPANLM_TORCH_DIR "${CMAKE_SOURCE_DIR}/.deps/torch" CACHE PATH
+set(torch_dir "${CMAKE_SOURCE_DIR}/.deps/torch")
+if(NOT "$ENV{SPANLM_TORCH_DIR}" STREQUAL "")
+  set(torch_dir "$ENV{SPANLM_TORCH_DIR}")  # as tools/setup.sh takes it
+endif()
+set(SPANLM_TORCH_DIR "${torch_dir}" CACHE PATH
     "LibTorch: the unpacked wheel's torch folder, or an official LibTorch")
 
 if(NOT CMAKE_BUILD_TYPE)

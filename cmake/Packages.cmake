@@ -9,6 +9,7 @@ find_package(PkgConfig REQUIRED)
 find_package(prometheus-cpp CONFIG REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)
 pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
+pkg_check_modules(zlib REQUIRED IMPORTED_TARGET zlib)  # libzip-dev brings it
 
 if(SPANLM_WITH_GRPC)
   find_package(Protobuf REQUIRED)
