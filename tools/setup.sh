@@ -10,9 +10,9 @@ packages=(
   clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck
   python3 python3-pip python3-venv
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
-  grpc-proto libabsl-dev prometheus-cpp-dev libcli11-dev libspdlog-dev
+  grpc-proto libabsl-dev prometheus-cpp-dev libcli11-dev libgloo-dev libspdlog-dev
   nlohmann-json3-dev libhwy-dev libzip-dev libssl-dev
-  libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev
+  libgtest-dev libgmock-dev libbenchmark-dev
 )
 torch_wheel='torch==2.11.0'
 torch_needs=('nvidia-cuda-runtime==13.0.96' 'nvidia-cuda-cupti==13.0.85')

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iterator>
 #include <map>
 #include <numeric>
 #include <optional>
 #include <set>
+#include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -70,11 +72,14 @@ absl::StatusOr<std::map<std::string, std::vector<std::string>>> ReadConfig(
     const std::string& path, const CLI::App& command) {
   std::map<std::string, std::vector<std::string>> values;
   if (path.empty()) return values;
-  if (!std::filesystem::is_regular_file(path)) {
+  // CLI11's own reading of a file throws.
+  std::error_code error;
+  std::ifstream file(path);
+  if (!std::filesystem::is_regular_file(path, error) || !file) {
     return absl::NotFoundError(absl::StrCat(path, ": no such file (--config)"));
   }
   const std::vector<std::string> known = FlagNames(command);
-  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_file(path)) {
+  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(file)) {
     const bool is_marker = item.name == "++" || item.name == "--";
     const bool is_ours =
         item.parents.empty() || item.parents.front() == command.get_name();
@@ -168,6 +173,18 @@ std::string NearestFlag(const CLI::App& command, const std::string& flag) {
     }
   }
   return best;
+}
+
+std::vector<std::string> Suggestions(const CLI::App& app) {
+  std::vector<std::string> lines;
+  for (const CLI::App* command : app.get_subcommands()) {
+    for (const std::string& extra : command->remaining()) {
+      if (!absl::StartsWith(extra, "-")) continue;
+      lines.push_back(absl::StrCat(
+          "did you mean ", NearestFlag(*command, extra), " for ", extra, "?"));
+    }
+  }
+  return lines;
 }
 
 }  // namespace spanlm

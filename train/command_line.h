@@ -23,6 +23,9 @@ void AddConfigFlags(CLI::App* app);
 absl::StatusOr<std::vector<std::string>> ExpandArguments(
     CLI::App& app, std::vector<std::string> arguments);
 
+// A line for each flag that the parsed command does not have.
+std::vector<std::string> Suggestions(const CLI::App& app);
+
 // The flag of `command` that is spelled most like `flag`, or "".
 std::string NearestFlag(const CLI::App& command, const std::string& flag);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // spanlm-train: the batch job. Flags are read here and in commands/ only.
 #include <algorithm>
+#include <exception>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -9,9 +10,11 @@
 #include "absl/status/statusor.h"
 #include "train/command_line.h"
 #include "train/commands/eval_lm.h"
+#include "train/commands/export.h"
 #include "train/commands/import.h"
 #include "train/commands/inspect.h"
 #include "train/commands/preprocess.h"
+#include "train/commands/report.h"
 #include "train/commands/score_tokens.h"
 #include "train/commands/train.h"
 #include "train/exit_codes.h"
@@ -23,11 +26,8 @@ namespace {
 int ReportUsage(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
   std::cerr << "spanlm-train: " << error.what() << std::endl;
-  for (const CLI::App* command : app.get_subcommands()) {
-    for (const std::string& extra : command->remaining()) {
-      std::cerr << "spanlm-train: did you mean " << NearestFlag(*command, extra)
-                << " for " << extra << "?" << std::endl;
-    }
+  for (const std::string& line : Suggestions(app)) {
+    std::cerr << "spanlm-train: " << line << std::endl;
   }
   return kExitUsage;
 }
@@ -47,16 +47,24 @@ int Main(int argc, char** argv) {
   AddImportCommand(app, &exit_code);
   AddInspectCommand(app, &exit_code);
   AddScoreTokensCommand(app, &exit_code);
+  AddExportCommand(app, &exit_code);
+  AddReportCommand(app, &exit_code);
   AddConfigFlags(&app);
 
-  absl::StatusOr<std::vector<std::string>> arguments =
-      ExpandArguments(app, std::vector<std::string>(argv + 1, argv + argc));
-  if (!arguments.ok()) return Report(arguments.status());
-  std::reverse(arguments->begin(), arguments->end());  // as CLI11 wants them
   try {
+    absl::StatusOr<std::vector<std::string>> arguments =
+        ExpandArguments(app, std::vector<std::string>(argv + 1, argv + argc));
+    if (!arguments.ok()) {
+      Report(arguments.status());
+      return kExitUsage;  // whatever is wrong with the configuration
+    }
+    std::reverse(arguments->begin(), arguments->end());  // as CLI11 wants them
     app.parse(*std::move(arguments));
   } catch (const CLI::ParseError& error) {
     return ReportUsage(app, error);
+  } catch (const std::exception& error) {  // not one that we know of
+    std::cerr << "spanlm-train: " << error.what() << std::endl;
+    return kExitFailure;
   }
   return exit_code;
 }

@@ -16,9 +16,19 @@
 namespace spanlm {
 namespace {
 
+// False where the file system does not say.
+bool Exists(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
+bool IsFolder(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error);
+}
+
 bool IsModelDir(const std::string& path) {
-  return std::filesystem::is_directory(path) &&
-         std::filesystem::exists(path + "/model.safetensors");
+  return IsFolder(path) && Exists(path + "/model.safetensors");
 }
 
 }  // namespace
@@ -28,9 +38,12 @@ absl::StatusOr<std::unique_ptr<TemporaryFolder>> TemporaryFolder::Create() {
   const std::filesystem::path parent =
       std::filesystem::temp_directory_path(error);
   std::string name = (parent / "spanlm-import-XXXXXX").string();
-  if (error || mkdtemp(name.data()) == nullptr) {
-    return absl::UnavailableError(absl::StrCat(
-        name, ": create folder: ", std::generic_category().message(errno)));
+  if (!error && mkdtemp(name.data()) == nullptr) {
+    error.assign(errno, std::generic_category());
+  }
+  if (error) {
+    return absl::UnavailableError(
+        absl::StrCat(name, ": create folder: ", error.message()));
   }
   return std::unique_ptr<TemporaryFolder>(new TemporaryFolder(name));
 }
@@ -41,18 +54,16 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 std::string ResolveModelPath(const std::string& path) {
-  if (std::filesystem::exists(path) || !absl::EndsWith(path, ".pt")) {
-    return path;
-  }
+  if (Exists(path) || !absl::EndsWith(path, ".pt")) return path;
   const std::string folder = path.substr(0, path.size() - 3);
-  return std::filesystem::is_directory(folder) ? folder : path;
+  return IsFolder(folder) ? folder : path;
 }
 
 absl::StatusOr<ModelSource> FindModel(
     const std::string& path, const std::map<std::string, std::string>& settings,
     const std::string& dictionary_path) {
   const std::string resolved = ResolveModelPath(path);
-  if (!std::filesystem::exists(resolved)) {
+  if (!Exists(resolved)) {
     return absl::NotFoundError(absl::StrCat(path, ": no such model"));
   }
   if (IsModelDir(resolved) && settings.empty()) {

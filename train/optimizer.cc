@@ -9,9 +9,9 @@
 #include <cmath>
 #include <string>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "engine/model/adaptive_span.h"
 
 namespace spanlm {
 namespace {
@@ -40,9 +40,8 @@ class AdagradWithGradClip : public Optimizer {
         options_(options),
         sums_(ZerosLike(parameters)) {}
 
-  StepReport Step(double lr) override {
+  StepReport Step(double lr, const std::vector<double>& norms) override {
     at::NoGradGuard no_grad;
-    const std::vector<double> norms = GradientNorms();
     const double clip = options_.adagrad_clip;
     ForPieces(pieces_, [&](int64_t, const ParameterPiece& piece) {
       const double norm = norms[piece.tensor];
@@ -83,15 +82,10 @@ class AdagradWithGradClip : public Optimizer {
   std::vector<at::Tensor> sums_;
 };
 
-// A learned span's gradient has a pole where the mask all but hides what its
-// head attends to: for a moment it says nothing of how far to move anything
-// else (docs/model.md, 1.3).
-bool IsSpan(const NamedTensor& parameter) {
-  return absl::EndsWith(parameter.name, "current_val");
-}
-
-// Adam with both moments corrected before eps is added, a clip of the global
-// norm (spans: each on its own) and decoupled weight decay on matrices.
+// Adam with a clip of the global norm and decoupled weight decay on matrices.
+// A learned span's gradient is clipped on its own: it has a pole where the mask
+// all but hides what its head attends to, and then says nothing of how far to
+// move anything else (docs/model.md, 1.3).
 class Adam : public Optimizer {
  public:
   Adam(const OptimizerOptions& options,
@@ -101,19 +95,18 @@ class Adam : public Optimizer {
         means_(ZerosLike(parameters)),
         squares_(ZerosLike(parameters)) {}
 
-  StepReport Step(double lr) override {
+  StepReport Step(double lr, const std::vector<double>& norms) override {
     at::NoGradGuard no_grad;
-    const std::vector<double> norms = GradientNorms();
     std::vector<double> clipped_together = norms;
     for (size_t i = 0; i < norms.size(); ++i) {
-      if (IsSpan(parameters_[i])) clipped_together[i] = 0;
+      if (IsSpan(parameters_[i].name)) clipped_together[i] = 0;
     }
     StepReport report{GlobalNorm(clipped_together), false};
     const double factor = ClipFactor(report.gradient_norm);
     report.clipped = factor < 1;
     ++step_count_;
     ForPieces(pieces_, [&](int64_t, const ParameterPiece& piece) {
-      const bool is_span = IsSpan(parameters_[piece.tensor]);
+      const bool is_span = IsSpan(parameters_[piece.tensor].name);
       Move(piece, lr, is_span ? ClipFactor(norms[piece.tensor]) : factor);
     });
     return report;
@@ -132,7 +125,7 @@ class Adam : public Optimizer {
  private:
   double ClipFactor(double norm) const {
     if (options_.clip_norm == 0) return 1;
-    return std::min(1.0, options_.clip_norm / (norm + 1e-6));
+    return std::min(1.0, options_.clip_norm / (norm + options_.clip_epsilon));
   }
 
   void Move(const ParameterPiece& piece, double lr, double factor) {
@@ -142,6 +135,9 @@ class Adam : public Optimizer {
     const double steps = static_cast<double>(step_count_);
     const double correct1 = 1 - std::pow(options_.beta1, steps);
     const double correct2 = std::sqrt(1 - std::pow(options_.beta2, steps));
+    const double eps = options_.eps_place == AdamEps::kAfterCorrection
+                           ? options_.adam_eps
+                           : options_.adam_eps / correct2;
     const double decay = parameter.dim() == 2 ? options_.weight_decay * lr : 0;
     AT_DISPATCH_FLOATING_TYPES(parameter.scalar_type(), "Adam", [&] {
       scalar_t* p = parameter.data_ptr<scalar_t>();
@@ -152,13 +148,13 @@ class Adam : public Optimizer {
       // In double: 1 - 0.999 in float is off by 1e-5 of itself.
       const scalar_t fresh1 = 1 - options_.beta1, fresh2 = 1 - options_.beta2;
       const scalar_t rate = lr / correct1, scale = factor;
-      const scalar_t root = 1 / correct2, eps = options_.adam_eps;
+      const scalar_t root = 1 / correct2, small = eps;
       const scalar_t keep = 1 - decay;
       for (int64_t i = piece.begin; i < piece.end; ++i) {
         const scalar_t x = g[i] * scale;
         m[i] = beta1 * m[i] + fresh1 * x;
         v[i] = beta2 * v[i] + fresh2 * x * x;
-        p[i] = p[i] * keep - rate * m[i] / (std::sqrt(v[i]) * root + eps);
+        p[i] = p[i] * keep - rate * m[i] / (std::sqrt(v[i]) * root + small);
       }
     });
   }

@@ -16,6 +16,10 @@
 namespace spanlm {
 
 enum class OptimizerKind { kAdagradWithGradClip, kAdam };
+// Where Adam's eps is added to the root of the second moment: after that is
+// corrected (torch.optim, kimiyoung) or before (fairseq). It matters where
+// gradients are near eps.
+enum class AdamEps { kAfterCorrection, kBeforeCorrection };
 
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::kAdagradWithGradClip;
@@ -23,9 +27,12 @@ struct OptimizerOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double adam_eps = 1e-8;
+  AdamEps eps_place = AdamEps::kAfterCorrection;
   // Adam: of the norm of all gradients but the spans', and of each span
   // tensor's; 0: none.
   double clip_norm = 0;
+  // Added to a norm that is clipped; fairseq adds none in half precision.
+  double clip_epsilon = 1e-6;
   double weight_decay = 0;  // Adam: decoupled, matrices only
 };
 
@@ -41,9 +48,16 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  // Moves every parameter that has a gradient, which must be dense.
-  virtual StepReport Step(double lr) = 0;
+  // Moves every parameter that has a gradient, which must be dense. `norms` is
+  // what GradientNorms() says of them.
+  virtual StepReport Step(double lr, const std::vector<double>& norms) = 0;
+  StepReport Step(double lr) { return Step(lr, GradientNorms()); }
 
+  // The gradient's norm of each tensor; 0 for one without a gradient.
+  std::vector<double> GradientNorms() const;
+
+  // What it moves.
+  const std::vector<NamedTensor>& parameters() const { return parameters_; }
   // The tensors a resume needs, shared with the optimizer.
   virtual std::vector<NamedTensor> State() const = 0;
   // How many steps were made; set by a resume.
@@ -54,9 +68,6 @@ class Optimizer {
  protected:
   explicit Optimizer(const std::vector<NamedTensor>& parameters)
       : parameters_(parameters), pieces_(CutIntoPieces(parameters)) {}
-
-  // The gradient's norm of each tensor; 0 for one without a gradient.
-  std::vector<double> GradientNorms() const;
 
   std::vector<NamedTensor> parameters_;
   std::vector<ParameterPiece> pieces_;

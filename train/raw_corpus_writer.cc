@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/raw_corpus_writer.h"
 
-#include <fcntl.h>
 #include <openssl/evp.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -25,6 +22,7 @@
 #include "base/atomic_file.h"
 #include "base/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "train/pending_file.h"
 
 namespace spanlm {
 namespace {
@@ -56,48 +54,6 @@ class Digest {
 
  private:
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
-
-// A file that takes its name only in Commit; until then, and for good if it is
-// never called, nothing of that name changes.
-class PendingFile {
- public:
-  explicit PendingFile(std::string path)
-      : path_(std::move(path)),
-        temporary_(absl::StrFormat("%s.tmp.%d", path_, getpid())),
-        file_(std::fopen(temporary_.c_str(), "wbe"), &std::fclose) {}
-  ~PendingFile() {
-    if (!committed_) unlink(temporary_.c_str());
-  }
-  PendingFile(const PendingFile&) = delete;
-  PendingFile& operator=(const PendingFile&) = delete;
-
-  absl::Status Append(absl::string_view bytes) {
-    if (file_ == nullptr) return IoError(temporary_, "create");
-    if (std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) !=
-        bytes.size()) {
-      return IoError(temporary_, "write");
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status Commit() {
-    if (file_ == nullptr) return IoError(temporary_, "create");
-    if (std::fflush(file_.get()) != 0 || fsync(fileno(file_.get())) != 0) {
-      return IoError(temporary_, "sync");
-    }
-    if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
-      return IoError(path_, "rename");
-    }
-    committed_ = true;
-    return absl::OkStatus();
-  }
-
- private:
-  const std::string path_;
-  const std::string temporary_;
-  std::unique_ptr<std::FILE, decltype(&std::fclose)> file_;
-  bool committed_ = false;
 };
 
 // The next `size` bytes of a file to another, with their digest.
@@ -175,21 +131,30 @@ absl::StatusOr<int64_t> FileSize(const std::string& path) {
   return static_cast<int64_t>(size);
 }
 
-absl::Status WriteRawCorpus(const std::string& source,
-                            const std::string& folder, const CorpusSplit& split,
-                            const std::function<void(int64_t)>& progress) {
+absl::Status PrepareSplit(const std::string& source, const std::string& folder,
+                          const CorpusSplit& split) {
   SPANLM_ASSIGN_OR_RETURN(const int64_t size, FileSize(source));
   if (split.total() > size) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "%s: the split asks for %d + %d + %d = %d bytes, the file has %d",
         source, split.train, split.valid, split.test, split.total(), size));
   }
+  return MakeFolder(folder);
+}
+
+absl::Status MakeFolder(const std::string& path) {
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) {
-    return absl::UnavailableError(
-        absl::StrCat(folder, ": create folder: ", error.message()));
-  }
+  std::filesystem::create_directories(path, error);
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat(path, ": create folder: ", error.message()));
+}
+
+absl::Status WriteRawCorpus(const std::string& source,
+                            const std::string& folder, const CorpusSplit& split,
+                            const std::function<void(int64_t)>& progress) {
+  SPANLM_RETURN_IF_ERROR(PrepareSplit(source, folder, split));
+  std::error_code error;
   // An old description must not stand beside new parts.
   std::filesystem::remove(folder + "/corpus.json", error);
 

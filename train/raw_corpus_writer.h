@@ -45,6 +45,14 @@ absl::Status WriteRawCorpus(const std::string& source,
                             const std::string& folder, const CorpusSplit& split,
                             const std::function<void(int64_t)>& progress);
 
+// What WriteRawCorpus begins with: checks that `source` holds the split's bytes
+// and makes `folder`. Errors as there.
+absl::Status PrepareSplit(const std::string& source, const std::string& folder,
+                          const CorpusSplit& split);
+
+// Makes a folder and those above it; it may be there. kUnavailable names it.
+absl::Status MakeFolder(const std::string& path);
+
 // The size of a regular file. kNotFound names it.
 absl::StatusOr<int64_t> FileSize(const std::string& path);
 

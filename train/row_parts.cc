@@ -6,7 +6,13 @@
 
 #include <algorithm>
 
+#include "engine/step/worker_team.h"
+
 namespace spanlm {
+
+void UseThreads(int32_t threads) {
+  at::set_num_threads(threads > 0 ? threads : AllowedCpuCount());
+}
 
 std::vector<RowPart> MakeRowParts(int64_t rows) {
   const int64_t count = std::min<int64_t>(at::get_num_threads(), rows);

@@ -11,6 +11,10 @@
 
 namespace spanlm {
 
+// How many threads work from now on; 0: one for each core that this process is
+// allowed.
+void UseThreads(int32_t threads);
+
 // Rows [first, first + count) of a batch.
 struct RowPart {
   int64_t first = 0;

@@ -68,8 +68,9 @@ absl::StatusOr<TokenRows> ReadTokenRows(const std::string& path, int64_t rows) {
     return absl::InvalidArgumentError(
         absl::StrFormat("--rows %d: want at least 1", rows));
   }
+  std::error_code error;
   std::ifstream file(path, std::ios::binary);
-  if (!file || std::filesystem::is_directory(path)) {
+  if (!file || std::filesystem::is_directory(path, error)) {
     return absl::NotFoundError(absl::StrCat(path, ": no such file"));
   }
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});

@@ -2,6 +2,8 @@
 #include "train/serving_check.h"
 
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "absl/strings/string_view.h"
 #include "base/bits_total.h"
@@ -9,6 +11,7 @@
 #include "engine/engine.h"
 #include "engine/symbol_map.h"
 #include "train/evaluate_stream.h"
+#include "train/model_text.h"
 #include "train/validate.h"
 
 namespace spanlm {
@@ -25,12 +28,15 @@ bool ServesAsItTrains(const ModelConfig& config) {
 
 absl::StatusOr<ServingCheck> CheckServing(const ByteModel& model,
                                           const std::string& model_dir,
-                                          absl::Span<const uint8_t> symbols,
-                                          int64_t rows, int64_t block,
-                                          int32_t threads) {
-  const Validation trained =
-      Validate(model, symbols, rows, block, Precision::kFull);
+                                          const SymbolText& text, int64_t rows,
+                                          int64_t block, int32_t threads) {
   ServingCheck check;
+  const std::optional<std::string> bytes =
+      BytesOf(text, model.config().fields());
+  if (!bytes.has_value()) return check;
+  ValidateOptions validate;
+  validate.rows = WholeBatch(RowLayout::kSlices, rows, block);
+  const Validation trained = Validate(model, text, validate);
   check.scored = trained.scored;
   check.train_bits = trained.bits;
   if (trained.scored == 0) return check;
@@ -41,14 +47,13 @@ absl::StatusOr<ServingCheck> CheckServing(const ByteModel& model,
                           CreateEngine(model_dir, options));
   SPANLM_ASSIGN_OR_RETURN(const SymbolMap map,
                           SymbolMap::Create(engine->config()));
-  const absl::string_view text(reinterpret_cast<const char*>(symbols.data()),
-                               symbols.size());
-  const size_t length = symbols.size() / static_cast<size_t>(rows);
+  const size_t length = bytes->size() / static_cast<size_t>(rows);
   for (int64_t row = 0; row < rows; ++row) {
     SPANLM_ASSIGN_OR_RETURN(
         const StreamScore score,
         EvaluateStream(*engine, map,
-                       text.substr(static_cast<size_t>(row) * length, length),
+                       absl::string_view(*bytes).substr(
+                           static_cast<size_t>(row) * length, length),
                        options.max_step_symbols, [](const StreamScore&) {}));
     // A stream's first byte costs 8 bits; Validate leaves it out.
     check.served_bits += score.total.bits() - 8;

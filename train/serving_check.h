@@ -6,8 +6,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "engine/model/byte_model.h"
+#include "train/symbol_text.h"
 
 namespace spanlm {
 
@@ -23,13 +23,13 @@ struct ServingCheck {
 // for Transformer-XL without same_length, whose blocks end in longer windows.
 bool ServesAsItTrains(const ModelConfig& config);
 
-// Scores `symbols` as `rows` equal slices by `model` (blocks of `block`) and by
-// an engine of `threads` threads that opens `model_dir`, where `model` was
-// saved. The errors of CreateEngine.
+// Scores `text` as `rows` equal slices by `model` (blocks of `block`) and by an
+// engine of `threads` threads that opens `model_dir`, where `model` was saved.
+// Nothing where the text holds a symbol without a byte. The errors of
+// CreateEngine.
 absl::StatusOr<ServingCheck> CheckServing(const ByteModel& model,
                                           const std::string& model_dir,
-                                          absl::Span<const uint8_t> symbols,
-                                          int64_t rows, int64_t block,
-                                          int32_t threads);
+                                          const SymbolText& text, int64_t rows,
+                                          int64_t block, int32_t threads);
 
 }  // namespace spanlm

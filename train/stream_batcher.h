@@ -1,21 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of consecutive blocks: how training reads a text.
+// Rows of consecutive blocks: how training and evaluation read a text.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
+#include "train/symbol_text.h"
 
 namespace spanlm {
 
+// How a text becomes rows that are read side by side.
+enum class RowLayout {
+  // Equal slices of it. Every symbol but a row's first is a target. When fewer
+  // than a block and its targets are left, a new pass starts at an offset below
+  // `block` that depends on seed and pass only (the published Adaptive-Span
+  // code draws it unseeded), and no memory reaches into it.
+  kSlices,
+  // The text cut into blocks first, a row being a run of blocks (fairseq's
+  // truncated_bptt_lm). A block's last symbol has no target; a text's last
+  // block is padded to its batch's longest; memory flows from a pass into the
+  // next.
+  kBlocks,
+};
+
+// A target that is not scored; LibTorch's own default for it.
+inline constexpr int64_t kUnscored = -100;
+
+struct BatchOptions {
+  RowLayout layout = RowLayout::kSlices;
+  int64_t rows = 0;        // of all processes together
+  int64_t first_row = 0;   // the first of this process's
+  int64_t row_count = 0;   // this process's
+  int64_t block = 0;       // symbols
+  uint64_t seed = 0;       // kSlices: of the passes' offsets
+  int64_t pad_symbol = 0;  // kBlocks: what fills the last block
+};
+
+// The rows of one process that has them all.
+BatchOptions WholeBatch(RowLayout layout, int64_t rows, int64_t block);
+
 // A block of every row, with what follows each of its symbols.
 struct StreamBatch {
-  at::Tensor tokens;         // int64 [rows, block]
-  at::Tensor targets;        // int64 [rows, block]
-  bool starts_pass = false;  // no memory reaches into it
+  at::Tensor tokens;   // int64 [row_count, block]; the last of a text: shorter
+  at::Tensor targets;  // as tokens; may be kUnscored
+  std::vector<int64_t> begins;  // [row_count], of each row's block in the text
+  int64_t scored = 0;           // targets of all processes that are scored
+  bool starts_anew = false;     // no memory reaches into it
 };
 
 // Where a batcher stands; all that a resume needs.
@@ -24,18 +58,14 @@ struct StreamPosition {
   int64_t offset = 0;  // in each row, of the next block
 };
 
-// Cuts `symbols` into `rows` equal slices and walks through all of them at
-// once, `block` symbols a step; every symbol but a row's first is a target
-// once a pass. When fewer than block + 1 are left, a new pass starts at an
-// offset below `block` that depends on seed and pass only (the published code
-// draws it unseeded). One thread at a time.
+// Walks through all rows at once, a block a step. One thread at a time.
 class StreamBatcher {
  public:
-  // `symbols` must outlive the batcher. kInvalidArgument: rows shorter than
-  // block + 1 twice over (sizes named).
-  static absl::StatusOr<StreamBatcher> Create(absl::Span<const uint8_t> symbols,
-                                              int64_t rows, int64_t block,
-                                              uint64_t seed);
+  // The memory of `text` must outlive the batcher. kInvalidArgument: a text too
+  // short for the rows (kSlices: block + 1 twice over; kBlocks: one block each;
+  // sizes named).
+  static absl::StatusOr<StreamBatcher> Create(SymbolText text,
+                                              const BatchOptions& options);
 
   StreamBatch Next();
 
@@ -44,27 +74,25 @@ class StreamBatcher {
   // Part of the current pass that is over, in [0, 1].
   double pass_fraction() const;
   const StreamPosition& position() const { return position_; }
-  // Goes on from a position that position() gave.
-  void Seek(const StreamPosition& position) { position_ = position; }
+  // Goes on from a position that position() gave. kDataLoss: one that it cannot
+  // have given (the bound named).
+  absl::Status Seek(const StreamPosition& position);
 
  private:
-  StreamBatcher(absl::Span<const uint8_t> symbols, int64_t rows, int64_t block,
-                uint64_t seed)
-      : symbols_(symbols),
-        rows_(rows),
-        block_(block),
-        row_length_(static_cast<int64_t>(symbols.size()) / rows),
-        seed_(seed) {}
+  StreamBatcher(SymbolText text, const BatchOptions& options);
 
-  absl::Span<const uint8_t> symbols_;
-  int64_t rows_, block_, row_length_;
-  uint64_t seed_;
+  StreamBatch NextOfSlices();
+  StreamBatch NextOfBlocks();
+
+  SymbolText text_;
+  BatchOptions options_;
+  int64_t row_length_ = 0;  // symbols; kBlocks: of whole blocks, pads included
   StreamPosition position_;
 };
 
-// The symbols [offset, offset + count) of each of `rows` slices as int64
-// [rows, count].
-at::Tensor GatherRows(absl::Span<const uint8_t> symbols, int64_t rows,
-                      int64_t offset, int64_t count);
+// The symbols [offset, offset + count) of `row_count` of the `rows` equal
+// slices of `text`, from `first_row` on, as int64 [row_count, count].
+at::Tensor GatherRows(const SymbolText& text, int64_t rows, int64_t first_row,
+                      int64_t row_count, int64_t offset, int64_t count);
 
 }  // namespace spanlm

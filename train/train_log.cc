@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
@@ -49,6 +50,23 @@ LogRecord& LogRecord::Number(absl::string_view key, double value) {
   return Add(key, absl::StrFormat("\"%g\"", value));
 }
 
+LogRecord& LogRecord::Rows(absl::string_view key,
+                           const std::vector<std::vector<double>>& rows) {
+  const auto number = [](std::string* out, double value) {
+    absl::StrAppendFormat(out, "%g", value);
+  };
+  const auto row = [&](std::string* out, const std::vector<double>& values) {
+    absl::StrAppend(out, "[", absl::StrJoin(values, ", ", number), "]");
+  };
+  return Add(key, absl::StrCat("[", absl::StrJoin(rows, ", ", row), "]"));
+}
+
+TrainLog TrainLog::Mute() {
+  TrainLog log("", std::ofstream(), false);
+  log.is_mute_ = true;
+  return log;
+}
+
 absl::StatusOr<TrainLog> TrainLog::Open(const std::string& path,
                                         bool to_stdout) {
   std::ofstream file;
@@ -59,19 +77,29 @@ absl::StatusOr<TrainLog> TrainLog::Open(const std::string& path,
           absl::StrCat(path, ": cannot be opened for writing"));
     }
   }
-  return TrainLog(std::move(file), to_stdout);
+  return TrainLog(path, std::move(file), to_stdout);
+}
+
+void TrainLog::WriteToFile(absl::string_view tag, const LogRecord& record) {
+  if (!file_.is_open()) return;
+  file_ << absl::StrCat("{\"tag\": \"", tag, "\", ", record.members(), "}\n")
+        << std::flush;
 }
 
 void TrainLog::Write(absl::string_view tag, const LogRecord& record) {
-  if (file_.is_open()) {
-    file_ << absl::StrCat("{\"tag\": \"", tag, "\", ", record.members(), "}\n")
-          << std::flush;
-  }
+  WriteToFile(tag, record);
   if (to_stdout_) Say(tag, absl::StrCat("{", record.members(), "}"));
 }
 
+absl::Status TrainLog::status() const {
+  if (!file_.is_open() || file_.good()) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(path_, ": cannot be written"));
+}
+
 void TrainLog::Say(absl::string_view tag, absl::string_view text) {
-  std::cout << absl::StrCat(LinePrefix(tag), text, "\n") << std::flush;
+  if (is_mute_) return;
+  (to_stdout_ ? std::cout : std::cerr)
+      << absl::StrCat(LinePrefix(tag), text, "\n") << std::flush;
 }
 
 }  // namespace spanlm

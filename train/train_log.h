@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <fstream>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -23,6 +25,9 @@ class LogRecord {
   LogRecord& Rounded(absl::string_view key, double value, int digits);
   // %g in quotes.
   LogRecord& Number(absl::string_view key, double value);
+  // Lists of numbers, %g, without quotes.
+  LogRecord& Rows(absl::string_view key,
+                  const std::vector<std::vector<double>>& rows);
 
   const std::string& members() const { return members_; }
 
@@ -39,16 +44,26 @@ class TrainLog {
   // Appends to `path`; an empty path: no file. kUnavailable: cannot be opened.
   static absl::StatusOr<TrainLog> Open(const std::string& path, bool to_stdout);
 
+  // A log that writes nothing: that of all processes but the first.
+  static TrainLog Mute();
+
   void Write(absl::string_view tag, const LogRecord& record);
-  // A line for people: `date time | INFO | tag | text`; not in the file.
+  // kUnavailable, named: the file could not be written.
+  absl::Status status() const;
+  // To the file only: what no line of fairseq's holds.
+  void WriteToFile(absl::string_view tag, const LogRecord& record);
+  // A line for people: `date time | INFO | tag | text`; not in the file. On
+  // stderr where no line goes to stdout.
   void Say(absl::string_view tag, absl::string_view text);
 
  private:
-  TrainLog(std::ofstream file, bool to_stdout)
-      : file_(std::move(file)), to_stdout_(to_stdout) {}
+  TrainLog(std::string path, std::ofstream file, bool to_stdout)
+      : path_(std::move(path)), file_(std::move(file)), to_stdout_(to_stdout) {}
 
+  std::string path_;
   std::ofstream file_;
   bool to_stdout_;
+  bool is_mute_ = false;
 };
 
 }  // namespace spanlm

@@ -6,7 +6,9 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "train/learner.h"
 #include "train/train_log.h"
+#include "train/validate.h"
 
 namespace spanlm {
 
@@ -18,10 +20,7 @@ struct SpanFigures {
 
 // What one update adds.
 struct UpdateFigures {
-  double loss_bits = 0;        // per byte
-  double total_loss_bits = 0;  // with the span loss
-  double gradient_norm = 0;
-  bool clipped = false;
+  UpdateReport report;
   absl::Duration duration;
   SpanFigures spans;
 };
@@ -30,14 +29,26 @@ struct UpdateFigures {
 struct LatestFigures {
   int64_t update = 0;
   double lr = 0;  // of the next update, as fairseq logs it
+  double loss_scale = 1;
   double wall_seconds = 0;
 };
 
-// Which members a line has, and the size of an update.
+// One validation, of all processes.
+struct ValidFigures {
+  Validation validation;
+  double span_loss_bits = 0;
+  double best_bits_per_symbol = 0;
+  absl::Duration duration;
+  SpanFigures spans;
+};
+
+// Which members a line has, and the size of a batch.
 struct MeterOptions {
   bool has_spans = true;
   bool has_clip = false;
-  int64_t rows = 0;
+  bool has_loss_scale = false;
+  bool fairseq_losses = false;  // see Semantics
+  int64_t rows = 0;             // of all processes
   int64_t block = 0;
 };
 
@@ -51,13 +62,22 @@ class TrainMeters {
   // Members from `loss` on, each key after `prefix`.
   void Append(const std::string& prefix, const LatestFigures& latest,
               LogRecord* record) const;
+  // A validation's members from `valid_loss` on.
+  void AppendValid(const ValidFigures& figures, int64_t update,
+                   LogRecord* record) const;
   void Reset() { *this = TrainMeters(options_); }
 
  private:
+  // `loss`, spans, `total_loss`, `nll_loss` and `ppl`, all in bits.
+  void AppendLosses(const std::string& prefix, double loss, double span_loss,
+                    const SpanFigures& spans, int digits,
+                    LogRecord* record) const;
+
   MeterOptions options_;
   int64_t count_ = 0;
   int64_t clipped_ = 0;
-  double loss_ = 0, total_loss_ = 0, gradient_norm_ = 0;
+  int64_t scored_ = 0, positions_ = 0;
+  double bits_ = 0, span_loss_bits_ = 0, gradient_norm_ = 0;
   SpanFigures spans_;
   absl::Duration duration_;
 };

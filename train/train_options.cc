@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/train_options.h"
 
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,8 @@
 
 namespace spanlm {
 namespace {
+
+constexpr int32_t kMaxThreads = 1024;
 
 template <typename T>
 absl::Status Refuse(const char* flag, T value, const char* bound) {
@@ -22,7 +25,9 @@ absl::Status CheckRate(const char* flag, double rate) {
 
 template <typename T>
 absl::Status CheckAtLeast(const char* flag, T value, T least) {
-  if (value >= least) return absl::OkStatus();
+  if (value >= least && std::isfinite(static_cast<double>(value))) {
+    return absl::OkStatus();
+  }
   return Refuse(flag, value, absl::StrCat("at least ", least).c_str());
 }
 
@@ -54,6 +59,9 @@ absl::Status CheckOptimizer(const OptimizerOptions& options) {
   SPANLM_RETURN_IF_ERROR(CheckAtLeast("--clip-norm", options.clip_norm, 0.0));
   SPANLM_RETURN_IF_ERROR(
       CheckAtLeast("--weight-decay", options.weight_decay, 0.0));
+  if (!(options.adam_eps > 0 && std::isfinite(options.adam_eps))) {
+    return Refuse("--adam-eps", options.adam_eps, "above 0");
+  }
   SPANLM_RETURN_IF_ERROR(CheckRate("--adam-betas", options.beta1));
   SPANLM_RETURN_IF_ERROR(CheckRate("--adam-betas", options.beta2));
   const bool is_adam = options.kind == OptimizerKind::kAdam;
@@ -69,7 +77,9 @@ absl::Status CheckOptimizer(const OptimizerOptions& options) {
 }
 
 absl::Status CheckSchedule(const ScheduleOptions& options) {
-  if (!(options.lr > 0)) return Refuse("--lr", options.lr, "above 0");
+  if (!(options.lr > 0 && std::isfinite(options.lr))) {
+    return Refuse("--lr", options.lr, "above 0");
+  }
   SPANLM_RETURN_IF_ERROR(
       CheckAtLeast<int64_t>("--warmup-updates", options.warmup_updates, 0));
   SPANLM_RETURN_IF_ERROR(
@@ -85,6 +95,24 @@ absl::Status CheckSchedule(const ScheduleOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckRun(const TrainOptions& options) {
+  SPANLM_RETURN_IF_ERROR(
+      CheckAtLeast("--stop-time-hours", options.stop_time_hours, 0.0));
+  SPANLM_RETURN_IF_ERROR(CheckAtLeast("--patience", options.patience, 0));
+  SPANLM_RETURN_IF_ERROR(
+      CheckAtLeast("--validate-interval", options.validate_interval, 1));
+  SPANLM_RETURN_IF_ERROR(
+      CheckAtLeast("--save-interval", options.save_interval, 1));
+  SPANLM_RETURN_IF_ERROR(
+      CheckAtLeast("--keep-last-epochs", options.keep_last_epochs, -1));
+  SPANLM_RETURN_IF_ERROR(CheckAtLeast("--keep-interval-updates",
+                                      options.keep_interval_updates, -1));
+  if (!(options.scaler.initial_scale > 0)) {
+    return Refuse("--fp16-init-scale", options.scaler.initial_scale, "above 0");
+  }
+  return CheckAtLeast<int64_t>("--fp16-scale-window", options.scaler.window, 0);
+}
+
 }  // namespace
 
 absl::Status CheckTrainOptions(const TrainOptions& options) {
@@ -97,6 +125,8 @@ absl::Status CheckTrainOptions(const TrainOptions& options) {
   SPANLM_RETURN_IF_ERROR(
       CheckAtLeast("--tokens-per-sample", options.tokens_per_sample, 1));
   SPANLM_RETURN_IF_ERROR(CheckAtLeast("--batch-size", options.batch_size, 1));
+  SPANLM_RETURN_IF_ERROR(CheckAtLeast("--update-freq", options.update_freq, 1));
+  SPANLM_RETURN_IF_ERROR(CheckRun(options));
   SPANLM_RETURN_IF_ERROR(
       CheckAtLeast<int64_t>("--max-epoch", options.max_epoch, 0));
   SPANLM_RETURN_IF_ERROR(
@@ -107,15 +137,31 @@ absl::Status CheckTrainOptions(const TrainOptions& options) {
                                       options.save_interval_updates, 0));
   SPANLM_RETURN_IF_ERROR(
       CheckAtLeast<int64_t>("--valid-bytes", options.valid_bytes, 0));
+  if (options.threads > kMaxThreads) {
+    return Refuse("--threads", options.threads, "at most 1024");
+  }
   return CheckAtLeast("--threads", options.threads, 0);
 }
 
-absl::StatusOr<ModelConfig> ConfigToTrain(const TrainOptions& options) {
+absl::StatusOr<ModelConfig> ConfigToTrain(const TrainOptions& options,
+                                          const Corpus& corpus) {
   ModelFields fields = options.model;
   fields.family = Family::kNative;
-  fields.symbols = AllBytes();
-  fields.vocab_size = static_cast<int32_t>(fields.symbols.size());
+  SPANLM_RETURN_IF_ERROR(corpus.SetVocabulary(&fields));
   return ModelConfig::Create(std::move(fields));
+}
+
+BatchOptions RowsOf(const TrainOptions& options, const Corpus& corpus, int rank,
+                    int processes) {
+  BatchOptions rows;
+  rows.layout = options.semantics.layout;
+  rows.rows = int64_t{options.batch_size} * processes;
+  rows.first_row = int64_t{options.batch_size} * rank;
+  rows.row_count = options.batch_size;
+  rows.block = options.tokens_per_sample;
+  rows.seed = options.seed;
+  rows.pad_symbol = corpus.pad_symbol();
+  return rows;
 }
 
 }  // namespace spanlm

@@ -10,13 +10,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "engine/checkpoint/digest.h"
 #include "engine/checkpoint/safetensors.h"
 #include "nlohmann/json.hpp"
 
 namespace spanlm {
 namespace {
 
-constexpr int kTrainingFormatVersion = 1;
+constexpr int kTrainingFormatVersion = 2;
 const char kTensorsFile[] = "training.safetensors";
 const char kProgressFile[] = "training.json";
 
@@ -35,20 +36,73 @@ DType DTypeOf(at::ScalarType type) {
 
 std::string MemoryName(size_t layer) { return absl::StrCat("memory.", layer); }
 
+// Tells texts apart without reading all of a large one: the SHA-256 of its size
+// and of 64 pieces from all over it.
+std::string Fingerprint(const SymbolText& text) {
+  constexpr int64_t kPieces = 64, kPieceSymbols = 1024;
+  std::string sampled = absl::StrCat(text.size(), " ");
+  for (int64_t i = 0; i < kPieces; ++i) {
+    const SymbolText piece =
+        text.Part(text.size() / kPieces * i, kPieceSymbols);
+    std::vector<uint16_t> symbols(static_cast<size_t>(piece.size()));
+    piece.Copy(0, piece.size(), symbols.data());
+    sampled.append(reinterpret_cast<const char*>(symbols.data()),
+                   symbols.size() * sizeof(uint16_t));
+  }
+  return Sha256Hex(sampled);
+}
+
+const char* NameOf(Precision precision) {
+  switch (precision) {
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kHalf:
+      return "fp16";
+    default:
+      return "fp32";
+  }
+}
+
 // What must not change between a run and its continuation.
-nlohmann::json FixedOptions(const TrainOptions& options) {
-  return {
-      {"tokens_per_sample", options.tokens_per_sample},
-      {"batch_size", options.batch_size},
-      {"seed", options.seed},
-      {"optimizer", options.optimizer.kind == OptimizerKind::kAdam
-                        ? "adam"
-                        : "adagrad_with_grad_clip"},
-      {"precision", options.precision == Precision::kBf16 ? "bf16" : "fp32"}};
+nlohmann::json FixedOptions(const TrainOptions& options, const SymbolText& text,
+                            int64_t rows) {
+  return {{"text", Fingerprint(text)},
+          {"tokens_per_sample", options.tokens_per_sample},
+          {"rows", rows},
+          {"update_freq", options.update_freq},
+          {"seed", options.seed},
+          {"semantics", options.semantics_kind == SemanticsKind::kFairseq
+                            ? "fairseq"
+                            : "original"},
+          {"optimizer", options.optimizer.kind == OptimizerKind::kAdam
+                            ? "adam"
+                            : "adagrad_with_grad_clip"},
+          {"precision", NameOf(options.precision)}};
+}
+
+// What may change, and is then said.
+nlohmann::json FreeOptions(const TrainOptions& options) {
+  const OptimizerOptions& optimizer = options.optimizer;
+  const ScheduleOptions& schedule = options.schedule;
+  return {{"dropout", options.dropout.activation},
+          {"dropatt", options.dropout.attention},
+          {"emb_dropout", options.dropout.embedding},
+          {"aux_loss_scaler", options.aux_loss_scaler},
+          {"adagrad_clip", optimizer.adagrad_clip},
+          {"clip_norm", optimizer.clip_norm},
+          {"adam_betas", {optimizer.beta1, optimizer.beta2}},
+          {"adam_eps", optimizer.adam_eps},
+          {"weight_decay", optimizer.weight_decay},
+          {"lr", schedule.lr},
+          {"warmup_updates", schedule.warmup_updates},
+          {"max_update", schedule.max_update},
+          {"max_seconds", schedule.max_seconds}};
 }
 
 std::string ProgressJson(const TrainProgress& progress,
-                         const TrainOptions& options) {
+                         const LossScalerState& scaler,
+                         const TrainOptions& options, const SymbolText& text,
+                         int64_t rows) {
   const nlohmann::json json = {
       {"format_version", kTrainingFormatVersion},
       {"update", progress.update},
@@ -56,11 +110,13 @@ std::string ProgressJson(const TrainProgress& progress,
       {"offset", progress.position.offset},
       {"seconds", progress.seconds},
       {"best_loss", progress.best_loss},
-      {"fixed_options", FixedOptions(options)},
-      {"lr", options.schedule.lr},
-      {"warmup_updates", options.schedule.warmup_updates},
-      {"max_update", options.schedule.max_update},
-      {"max_seconds", options.schedule.max_seconds}};
+      {"worse_validations", progress.worse_validations},
+      {"loss_scale", scaler.scale},
+      {"loss_scale_step", scaler.step},
+      {"loss_scale_overflow", scaler.last_overflow},
+      {"validation_pending", progress.validation_pending},
+      {"fixed_options", FixedOptions(options, text, rows)},
+      {"options", FreeOptions(options)}};
   return json.dump(2) + "\n";
 }
 
@@ -79,14 +135,18 @@ absl::StatusOr<nlohmann::json> ReadProgressJson(const std::string& path) {
     return absl::FailedPreconditionError(
         absl::StrCat(path, ": another format_version"));
   }
-  for (const char* key : {"seconds", "best_loss"}) {
+  for (const char* key : {"seconds", "best_loss", "loss_scale"}) {
     if (!json.contains(key) || !json[key].is_number()) {
       return absl::DataLossError(absl::StrCat(path, ": no number ", key));
     }
   }
   // An offset is where the corpus is read: what is not one reads beyond it.
-  for (const auto& [key, least] :
-       {std::pair("update", 0), {"epoch", 1}, {"offset", 0}}) {
+  for (const auto& [key, least] : {std::pair("update", 0),
+                                   {"epoch", 1},
+                                   {"offset", 0},
+                                   {"worse_validations", 0},
+                                   {"loss_scale_step", 0},
+                                   {"loss_scale_overflow", -1}}) {
     const nlohmann::json value = json.value(key, nlohmann::json());
     if (!value.is_number_integer() || value.get<int64_t>() < least) {
       return absl::DataLossError(
@@ -94,15 +154,22 @@ absl::StatusOr<nlohmann::json> ReadProgressJson(const std::string& path) {
                        ", want an integer of at least ", least));
     }
   }
-  if (!json.contains("fixed_options") || !json["fixed_options"].is_object()) {
-    return absl::DataLossError(absl::StrCat(path, ": no fixed_options"));
+  if (!json.contains("validation_pending") ||
+      !json["validation_pending"].is_boolean()) {
+    return absl::DataLossError(absl::StrCat(path, ": no validation_pending"));
+  }
+  for (const char* key : {"fixed_options", "options"}) {
+    if (!json.contains(key) || !json[key].is_object()) {
+      return absl::DataLossError(absl::StrCat(path, ": no ", key));
+    }
   }
   return json;
 }
 
 absl::Status CheckSame(const std::string& path, const nlohmann::json& stored,
-                       const TrainOptions& options) {
-  const nlohmann::json wanted = FixedOptions(options);
+                       const TrainOptions& options, const SymbolText& text,
+                       int64_t rows) {
+  const nlohmann::json wanted = FixedOptions(options, text, rows);
   for (const auto& [name, value] : wanted.items()) {
     if (stored.contains(name) && stored[name] == value) continue;
     return absl::FailedPreconditionError(absl::StrCat(
@@ -110,6 +177,19 @@ absl::Status CheckSame(const std::string& path, const nlohmann::json& stored,
         " and is now ", value.dump(), "; a run continues with the same"));
   }
   return absl::OkStatus();
+}
+
+std::vector<std::string> Changes(const nlohmann::json& stored,
+                                 const TrainOptions& options) {
+  std::vector<std::string> changes;
+  const nlohmann::json wanted = FreeOptions(options);
+  for (const auto& [name, value] : wanted.items()) {
+    const nlohmann::json was = stored.value(name, nlohmann::json());
+    if (was == value) continue;
+    changes.push_back(
+        absl::StrCat(name, ": ", value.dump(), ", was ", was.dump()));
+  }
+  return changes;
 }
 
 absl::Status CheckSameModel(const std::string& path, const ModelConfig& stored,
@@ -147,21 +227,21 @@ TensorData ToTensorData(const std::string& name, const at::Tensor& tensor) {
   return data;
 }
 
-absl::StatusOr<ModelContents> ContentsOf(const ByteModel& model,
-                                         const Optimizer& optimizer,
+absl::StatusOr<ModelContents> ContentsOf(const Learner& learner,
                                          const ModelMemory& memory,
                                          const TrainProgress& progress,
-                                         const TrainOptions& options) {
+                                         const TrainOptions& options,
+                                         const SymbolText& text, int64_t rows) {
   ModelContents contents;
-  contents.fields = model.config().fields();
+  contents.fields = learner.model().config().fields();
   for (const std::vector<NamedTensor>* list :
-       {&model.parameters(), &model.buffers()}) {
+       {&learner.model().parameters(), &learner.model().buffers()}) {
     for (const NamedTensor& tensor : *list) {
       contents.tensors.push_back(ToTensorData(tensor.name, tensor.tensor));
     }
   }
   std::vector<TensorData> state;
-  for (const NamedTensor& tensor : optimizer.State()) {
+  for (const NamedTensor& tensor : learner.State()) {
     state.push_back(ToTensorData(tensor.name, tensor.tensor));
   }
   for (size_t layer = 0; layer < memory.layers.size(); ++layer) {
@@ -169,21 +249,24 @@ absl::StatusOr<ModelContents> ContentsOf(const ByteModel& model,
   }
   SPANLM_ASSIGN_OR_RETURN(contents.extra_files[kTensorsFile],
                           SerializeSafetensors(state));
-  contents.extra_files[kProgressFile] = ProgressJson(progress, options);
+  contents.extra_files[kProgressFile] =
+      ProgressJson(progress, learner.scaler().state(), options, text, rows);
   return contents;
 }
 
-absl::StatusOr<TrainProgress> RestoreTraining(const std::string& path,
-                                              const TrainOptions& options,
-                                              ByteModel* model,
-                                              Optimizer* optimizer,
-                                              ModelMemory* memory) {
+absl::StatusOr<TrainProgress> RestoreTraining(
+    const std::string& path, const TrainOptions& options,
+    const SymbolText& text, const BatchOptions& rows, Learner* learner,
+    std::vector<std::string>* changes) {
   SPANLM_ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(path));
+  ByteModel* const model = learner->mutable_model();
   SPANLM_RETURN_IF_ERROR(CheckSameModel(path, dir.config(), model->config()));
   const std::string json_path = absl::StrCat(path, "/", kProgressFile);
   SPANLM_ASSIGN_OR_RETURN(const nlohmann::json json,
                           ReadProgressJson(json_path));
-  SPANLM_RETURN_IF_ERROR(CheckSame(json_path, json["fixed_options"], options));
+  SPANLM_RETURN_IF_ERROR(
+      CheckSame(json_path, json["fixed_options"], options, text, rows.rows));
+  *changes = Changes(json["options"], options);
   SPANLM_ASSIGN_OR_RETURN(
       const Safetensors state,
       Safetensors::Open(absl::StrCat(path, "/", kTensorsFile)));
@@ -194,13 +277,37 @@ absl::StatusOr<TrainProgress> RestoreTraining(const std::string& path,
   progress.position.offset = json["offset"].get<int64_t>();
   progress.seconds = json["seconds"].get<double>();
   progress.best_loss = json["best_loss"].get<double>();
-  SPANLM_RETURN_IF_ERROR(optimizer->Restore(state, progress.update));
-  for (size_t layer = 0; layer < memory->layers.size(); ++layer) {
-    SPANLM_ASSIGN_OR_RETURN(memory->layers[layer],
-                            ReadTensor(state, MemoryName(layer),
-                                       memory->layers[layer].scalar_type()));
+  progress.worse_validations = json["worse_validations"].get<int64_t>();
+  progress.validation_pending = json["validation_pending"].get<bool>();
+  learner->mutable_scaler()->Restore(
+      {json["loss_scale"].get<double>(), json["loss_scale_step"].get<int64_t>(),
+       json["loss_scale_overflow"].get<int64_t>()});
+  SPANLM_RETURN_IF_ERROR(learner->Restore(state, progress.update));
+  ModelMemory memory = JoinRows(*learner->memories());
+  for (size_t layer = 0; layer < memory.layers.size(); ++layer) {
+    const std::string name = MemoryName(layer);
+    SPANLM_ASSIGN_OR_RETURN(
+        const at::Tensor all,
+        ReadTensor(state, name, memory.layers[layer].scalar_type()));
+    if (all.dim() != 3 || all.size(0) != rows.rows ||
+        all.size(2) != model->config()->d_model) {
+      return absl::DataLossError(absl::StrCat(path, ": ", name, " is not [",
+                                              rows.rows, ", …, ",
+                                              model->config()->d_model, "]"));
+    }
+    memory.layers[layer] = all.narrow(0, rows.first_row, rows.row_count);
   }
+  *learner->memories() = SplitRows(memory, learner->parts());
   return progress;
+}
+
+absl::Status StartFromModel(const std::string& path, Learner* learner) {
+  SPANLM_ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(path));
+  SPANLM_RETURN_IF_ERROR(
+      CheckSameModel(path, dir.config(), learner->model().config()));
+  SPANLM_RETURN_IF_ERROR(learner->mutable_model()->Load(dir));
+  learner->GiveParameters();
+  return absl::OkStatus();
 }
 
 }  // namespace spanlm

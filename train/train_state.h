@@ -9,40 +9,46 @@
 
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/model_dir.h"
-#include "engine/model/byte_model.h"
-#include "train/optimizer.h"
+#include "train/learner.h"
 #include "train/stream_batcher.h"
 #include "train/train_options.h"
 
 namespace spanlm {
 
-// Everything but tensors. Dropout needs nothing here: each update seeds the
-// generator with the run's seed plus its own number.
+// Everything but the learner's. Dropout needs nothing here: each update seeds
+// the generator with the run's seed plus its own number.
 struct TrainProgress {
   int64_t update = 0;  // finished
   StreamPosition position;
   double seconds = 0;     // spent in updates, validation and saving
-  double best_loss = -1;  // bits per byte of the best validation; −1: none yet
+  double best_loss = -1;  // bits per symbol of the best validation; −1: none
+  int64_t worse_validations = 0;    // since the best one
+  bool validation_pending = false;  // a stop cut it off
 };
 
 // Copies `tensor` into a value that owns its bytes.
 TensorData ToTensorData(const std::string& name, const at::Tensor& tensor);
 
-// Model, optimizer, memory and progress as the contents of a model directory.
-absl::StatusOr<ModelContents> ContentsOf(const ByteModel& model,
-                                         const Optimizer& optimizer,
+// Learner and progress as the contents of a model directory; `memory` is that
+// of all processes' `rows` of the training text.
+absl::StatusOr<ModelContents> ContentsOf(const Learner& learner,
                                          const ModelMemory& memory,
                                          const TrainProgress& progress,
-                                         const TrainOptions& options);
+                                         const TrainOptions& options,
+                                         const SymbolText& text, int64_t rows);
 
-// Fills model, optimizer and memory from the directory `path` and returns its
-// progress. kFailedPrecondition: a directory without training state, or of a
-// run with another model, batch, block, seed, optimizer or precision (named);
-// ModelDir::Open's errors.
-absl::StatusOr<TrainProgress> RestoreTraining(const std::string& path,
-                                              const TrainOptions& options,
-                                              ByteModel* model,
-                                              Optimizer* optimizer,
-                                              ModelMemory* memory);
+// Fills the learner from the directory `path` and returns its progress; `rows`
+// are this process's of the training text. kFailedPrecondition: a directory
+// without training state, or of a run with another model, text, number of rows,
+// block, seed, optimizer, semantics or precision (named); ModelDir::Open's
+// errors. `changes` gets a line for each setting that may change, and did.
+absl::StatusOr<TrainProgress> RestoreTraining(
+    const std::string& path, const TrainOptions& options,
+    const SymbolText& text, const BatchOptions& rows, Learner* learner,
+    std::vector<std::string>* changes);
+
+// Fills the learner's parameters, and nothing else, from a model directory.
+// kFailedPrecondition: another model than the flags describe.
+absl::Status StartFromModel(const std::string& path, Learner* learner);
 
 }  // namespace spanlm

@@ -3,145 +3,192 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
-#include <ATen/TensorOperators.h>
-#include <ATen/core/Reduction.h>
-#include <ATen/core/grad_mode.h>
-#include <torch/csrc/autograd/autograd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <numeric>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
+#include "engine/checkpoint/model_dir.h"
 #include "engine/model/adaptive_span.h"
 #include "engine/runtime/torch_guard.h"
-#include "train/serving_check.h"
+#include "train/checkpoints.h"
+#include "train/progress_line.h"
 
 namespace spanlm {
 namespace {
 
-// How much of the valid range every save also scores as it will be served.
-constexpr size_t kServingCheckBytes = 64 << 10;
-
-// Where a run goes on from: a path, or a name inside save_dir; "X.pt" stands
-// for the model directory X. Empty: there is none.
-std::string FindRestore(const TrainOptions& options) {
-  const std::string name(absl::StripSuffix(options.restore_file, ".pt"));
-  for (const std::string& path :
-       {absl::StrCat(options.save_dir, "/", name), name}) {
-    std::error_code error;
-    if (std::filesystem::is_directory(path, error)) return path;
-  }
-  return "";
-}
-
-bool IsDefaultRestore(const TrainOptions& options) {
-  return options.restore_file == TrainOptions().restore_file;
-}
-
-MeterOptions MetersFor(const TrainOptions& options) {
+MeterOptions MetersFor(const TrainOptions& options, int processes) {
   MeterOptions meters;
   meters.has_spans = options.model.architecture == Architecture::kAdaptiveSpan;
   meters.has_clip = options.optimizer.kind == OptimizerKind::kAdam;
-  meters.rows = options.batch_size;
+  meters.has_loss_scale = options.precision == Precision::kHalf;
+  meters.fairseq_losses = options.semantics.fairseq_losses;
+  meters.rows = int64_t{options.batch_size} * processes;
   meters.block = options.tokens_per_sample;
   return meters;
 }
 
-// A seed of its own for each update and part, so that a resume needs no state.
-uint64_t DropoutSeed(uint64_t seed, int64_t update, size_t part) {
-  return seed + (static_cast<uint64_t>(update) << 16) + part;
+LearnerOptions LearnerOptionsOf(const TrainOptions& options) {
+  LearnerOptions learner;
+  learner.optimizer = options.optimizer;
+  learner.optimizer.eps_place = options.semantics.adam_eps;
+  if (options.precision == Precision::kHalf) learner.optimizer.clip_epsilon = 0;
+  learner.scaler = options.scaler;
+  learner.update_freq = options.update_freq;
+  learner.precision = options.precision;
+  learner.dropout = options.dropout;
+  learner.span_clamp = options.semantics.span_clamp;
+  learner.aux_loss_scaler = options.aux_loss_scaler;
+  learner.seed = options.seed;
+  return learner;
+}
+
+std::unique_ptr<ByteModel> NewModel(const ModelConfig& config,
+                                    const TrainOptions& options) {
+  std::unique_ptr<ByteModel> model = NewByteModel(config);
+  model->Initialize(options.semantics.initialization,
+                    at::detail::createCPUGenerator(options.seed));
+  if (config->architecture != Architecture::kAdaptiveSpan) return model;
+  auto& spans = static_cast<AdaptiveSpan&>(*model);
+  spans.SetSpans(options.adapt_span_init);
+  if (options.precision == Precision::kHalf &&
+      options.semantics.rounds_mask_template) {
+    spans.RoundMaskTemplate();
+  }
+  return model;
+}
+
+absl::Status Named(const std::string& path, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(path, ": ", status.message()));
 }
 
 absl::Status MakeFolder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (!error) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(path, ": ", error.message()));
+  if (error) {
+    return absl::UnavailableError(absl::StrCat(path, ": ", error.message()));
+  }
+  return RemoveUnfinishedModelDirs(path);
 }
 
 }  // namespace
 
 Trainer::Trainer(const TrainOptions& options, const std::atomic<bool>* stop,
-                 Corpus corpus, StreamBatcher batcher, TrainLog log)
+                 ProcessGroup* group, Corpus corpus, StreamBatcher batcher,
+                 TrainLog log)
     : options_(options),
       stop_(stop),
+      group_(group),
       corpus_(std::move(corpus)),
       batcher_(std::move(batcher)),
       log_(std::move(log)),
-      meters_(MetersFor(options)),
-      epoch_meters_(MetersFor(options)),
+      meters_(MetersFor(options, group->size())),
+      epoch_meters_(MetersFor(options, group->size())),
       start_(absl::Now()) {}
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
-    const TrainOptions& options, const std::atomic<bool>* stop) {
+    const TrainOptions& options, const std::atomic<bool>* stop,
+    ProcessGroup* group) {
   SPANLM_RETURN_IF_ERROR(CheckTrainOptions(options));
   SPANLM_ASSIGN_OR_RETURN(Corpus corpus, Corpus::Open(options.data));
   SPANLM_ASSIGN_OR_RETURN(
       StreamBatcher batcher,
-      StreamBatcher::Create(corpus.train(), options.batch_size,
-                            options.tokens_per_sample, options.seed));
-  SPANLM_RETURN_IF_ERROR(MakeFolder(options.save_dir));
-  SPANLM_ASSIGN_OR_RETURN(
-      TrainLog log,
-      TrainLog::Open(absl::StrCat(options.save_dir, "/train.jsonl"),
-                     options.log_to_stdout));
-  std::unique_ptr<Trainer> trainer(new Trainer(
-      options, stop, std::move(corpus), std::move(batcher), std::move(log)));
+      StreamBatcher::Create(
+          corpus.train(),
+          RowsOf(options, corpus, group->rank(), group->size())));
+  TrainLog log = TrainLog::Mute();
+  if (group->is_first()) {
+    SPANLM_RETURN_IF_ERROR(MakeFolder(options.save_dir));
+    SPANLM_ASSIGN_OR_RETURN(
+        log, TrainLog::Open(absl::StrCat(options.save_dir, "/train.jsonl"),
+                            options.log_to_stdout));
+  }
+  std::unique_ptr<Trainer> trainer(
+      new Trainer(options, stop, group, std::move(corpus), std::move(batcher),
+                  std::move(log)));
+  if (group->is_first() && !options.metrics_listen.empty()) {
+    SPANLM_ASSIGN_OR_RETURN(trainer->metrics_,
+                            TrainMetrics::Listen(options.metrics_listen));
+    trainer->log_.Say(
+        "train", absl::StrCat("metrics at ", trainer->metrics_->address()));
+  }
   SPANLM_RETURN_IF_ERROR(
       GuardTorch("starting to train", [&] { return trainer->Start(); }));
   return trainer;
 }
 
 absl::Status Trainer::Start() {
-  SPANLM_ASSIGN_OR_RETURN(const ModelConfig config, ConfigToTrain(options_));
-  if (options_.threads > 0) at::set_num_threads(options_.threads);
-  pass_.precision = options_.precision;
-  pass_.dropout = options_.dropout;
-  pass_.generator = at::detail::createCPUGenerator(options_.seed);
-  model_ = NewByteModel(config);
-  model_->Initialize(*pass_.generator);
-  if (config->architecture == Architecture::kAdaptiveSpan) {
-    static_cast<AdaptiveSpan&>(*model_).SetSpans(options_.adapt_span_init);
-  }
-  optimizer_ = NewOptimizer(options_.optimizer, model_->parameters());
-  parts_ = MakeRowParts(options_.batch_size);
-  pieces_ = CutIntoPieces(model_->parameters());
-  StartMemories();
+  SPANLM_ASSIGN_OR_RETURN(const ModelConfig config,
+                          ConfigToTrain(options_, corpus_));
+  UseThreads(options_.threads);
+  learner_ = std::make_unique<Learner>(LearnerOptionsOf(options_),
+                                       NewModel(config, options_),
+                                       options_.batch_size, group_);
   log_.Say("train",
-           absl::StrCat("num. model params: ", model_->parameter_count()));
-  const std::string restore = FindRestore(options_);
-  if (restore.empty()) {
-    if (IsDefaultRestore(options_)) return absl::OkStatus();
+           absl::StrCat("num. model params: ", model().parameter_count()));
+  return Resume();
+}
+
+absl::Status Trainer::Resume() {
+  const std::string restore =
+      FindCheckpoint(options_.save_dir, options_.restore_file);
+  if (!restore.empty()) {
+    const BatchOptions rows =
+        RowsOf(options_, corpus_, group_->rank(), group_->size());
+    std::vector<std::string> changes;
+    SPANLM_ASSIGN_OR_RETURN(
+        progress_, RestoreTraining(restore, options_, corpus_.train(), rows,
+                                   learner_.get(), &changes));
+    for (const std::string& change : changes) {
+      log_.Say("train", absl::StrCat("goes on with another ", change));
+    }
+    SPANLM_RETURN_IF_ERROR(Named(restore, batcher_.Seek(progress_.position)));
+    seconds_before_ = seconds_ = progress_.seconds;
+    log_.Say("train", absl::StrCat("going on from ", restore, " at update ",
+                                   progress_.update));
+    return absl::OkStatus();
+  }
+  if (options_.restore_file != TrainOptions().restore_file) {
     return absl::NotFoundError(absl::StrCat(
         "--restore-file ", options_.restore_file, ": no such directory"));
   }
-  ModelMemory memory = JoinRows(memories_);
-  SPANLM_ASSIGN_OR_RETURN(progress_,
-                          RestoreTraining(restore, options_, model_.get(),
-                                          optimizer_.get(), &memory));
-  memories_ = SplitRows(memory, parts_);
-  batcher_.Seek(progress_.position);
-  seconds_before_ = progress_.seconds;
-  log_.Say("train", absl::StrCat("going on from ", restore, " at update ",
-                                 progress_.update));
-  return absl::OkStatus();
+  if (options_.finetune_from_model.empty()) return absl::OkStatus();
+  const std::string start =
+      FindCheckpoint(options_.save_dir, options_.finetune_from_model);
+  if (start.empty()) {
+    return absl::NotFoundError(absl::StrCat("--finetune-from-model ",
+                                            options_.finetune_from_model,
+                                            ": no such directory"));
+  }
+  log_.Say("train", absl::StrCat("starting with the weights of ", start));
+  return StartFromModel(start, learner_.get());
 }
 
-double Trainer::seconds() const {
-  return seconds_before_ + absl::ToDoubleSeconds(absl::Now() - start_);
+void Trainer::MeetOthers() {
+  seconds_ = seconds_before_ + absl::ToDoubleSeconds(absl::Now() - start_);
+  stops_ = stop_->load();
+  if (group_->size() == 1) return;
+  at::Tensor said = at::zeros({2}, at::TensorOptions().dtype(at::kDouble));
+  said[0] = stops_ ? 1 : 0;
+  said[1] = group_->is_first() ? seconds_ : 0;
+  group_->Sum({said});
+  stops_ = said[0].item<double>() > 0;
+  seconds_ = said[1].item<double>();
 }
 
 double Trainer::next_lr() const {
-  return LearningRate(options_.schedule, progress_.update + 1, seconds());
+  return LearningRate(options_.schedule, progress_.update + 1, seconds_);
 }
 
 double Trainer::epochs() const {
@@ -149,9 +196,13 @@ double Trainer::epochs() const {
          batcher_.pass_fraction();
 }
 
+LatestFigures Trainer::latest() const {
+  return {progress_.update, next_lr(), learner_->scaler().scale(), seconds_};
+}
+
 SpanFigures Trainer::span_figures() const {
   SpanFigures figures;
-  const std::vector<LayerWindow> windows = model_->windows();
+  const std::vector<LayerWindow> windows = model().windows();
   for (const LayerWindow& window : windows) {
     figures.average += static_cast<double>(window.average_span) /
                        static_cast<double>(windows.size());
@@ -160,236 +211,145 @@ SpanFigures Trainer::span_figures() const {
   return figures;
 }
 
-void Trainer::StartMemories() {
-  memories_ = SplitRows(model_->NewMemory(options_.batch_size, pass_), parts_);
+std::vector<StreamBatch> Trainer::NextBatches() {
+  std::vector<StreamBatch> batches;
+  do {
+    batches.push_back(batcher_.Next());
+  } while (static_cast<int32_t>(batches.size()) < options_.update_freq &&
+           !batcher_.at_pass_end());
+  return batches;
 }
 
-void Trainer::TakeGradients(
-    std::vector<std::vector<at::Tensor>>* parts_gradients) {
-  const std::vector<NamedTensor>& parameters = model_->parameters();
-  for (std::vector<at::Tensor>& gradients : *parts_gradients) {
-    for (at::Tensor& gradient : gradients) gradient = gradient.contiguous();
+absl::Status Trainer::Explained(absl::Status status) const {
+  if (status.ok() || !absl::StrContains(status.message(), "gloo")) {
+    return status;
   }
-  ForPieces(pieces_, [&](int64_t, const ParameterPiece& piece) {
-    at::NoGradGuard no_grad;  // a thread's own
-    const at::Tensor sum = piece.Of((*parts_gradients)[0][piece.tensor]);
-    for (size_t part = 1; part < parts_gradients->size(); ++part) {
-      sum.add_(piece.Of((*parts_gradients)[part][piece.tensor]));
-    }
-  });
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    parameters[i].tensor.mutable_grad() = (*parts_gradients)[0][i];
-  }
-}
-
-UpdateReport Trainer::Compute(const StreamBatch& batch) {
-  std::vector<at::Tensor> parameters;
-  for (const NamedTensor& parameter : model_->parameters()) {
-    parameters.push_back(parameter.tensor);
-  }
-  std::vector<double> losses(parts_.size());
-  std::vector<std::vector<at::Tensor>> gradients(parts_.size());
-  UpdateReport report;
-  ForRowParts(parts_, [&](size_t i, const RowPart& part) {
-    PassOptions pass = pass_;
-    pass.generator = at::detail::createCPUGenerator(
-        DropoutSeed(options_.seed, progress_.update, i));
-    const at::Tensor logits = model_->Forward(
-        batch.tokens.narrow(0, part.first, part.count), pass, &memories_[i]);
-    at::Tensor loss = at::cross_entropy_loss(
-        logits.flatten(0, 1),
-        batch.targets.narrow(0, part.first, part.count).flatten());
-    loss = loss * (static_cast<double>(part.count) / options_.batch_size);
-    losses[i] = loss.item<double>();
-    const at::Tensor spans = i == 0 ? model_->SpanSum() : at::Tensor();
-    if (spans.defined()) {
-      report.span_loss = options_.aux_loss_scaler * spans.item<double>();
-      loss = loss + spans * options_.aux_loss_scaler;
-    }
-    gradients[i] = torch::autograd::grad({loss}, parameters);
-  });
-  report.loss_nats = std::accumulate(losses.begin(), losses.end(), 0.0);
-  TakeGradients(&gradients);
-  return report;
+  return absl::InternalError(absl::StrCat(
+      "process ", group_->rank(), " of ", group_->size(),
+      " lost another one, or the way to it, after update ", progress_.update,
+      "; what was saved stays, start them again to go on (", status.message(),
+      ")"));
 }
 
 absl::StatusOr<UpdateReport> Trainer::Update() {
   return GuardTorch("update", [&]() -> absl::StatusOr<UpdateReport> {
-    const double lr = next_lr();
-    const StreamBatch batch = batcher_.Next();
-    if (batch.starts_pass) {
-      StartMemories();
-    }
-    UpdateReport report = Compute(batch);
-    if (!std::isfinite(report.loss_nats)) {
-      return absl::InternalError(absl::StrCat(
-          "update ", progress_.update + 1, ": loss is ", report.loss_nats,
-          "; start again from a checkpoint with a lower --lr"));
-    }
-    report.step = optimizer_->Step(lr);
-    if (!std::isfinite(report.step.gradient_norm)) {
-      return absl::InternalError(
-          absl::StrCat("update ", progress_.update + 1, ": gradient norm is ",
-                       report.step.gradient_norm,
-                       "; start again from a checkpoint with a lower --lr"));
-    }
-    model_->ClampSpans();
-    ++progress_.update;
+    SPANLM_ASSIGN_OR_RETURN(
+        const UpdateReport report,
+        learner_->Update(NextBatches(), next_lr(), progress_.update + 1));
+    if (!report.overflowed) ++progress_.update;
     progress_.position = batcher_.position();
     return report;
   });
 }
 
-absl::Status Trainer::Save(const std::string& name) {
-  return GuardTorch("saving", [&]() -> absl::Status {
-    progress_.seconds = seconds();
-    SPANLM_ASSIGN_OR_RETURN(
-        ModelContents contents,
-        ContentsOf(*model_, *optimizer_, JoinRows(memories_), progress_,
-                   options_));
-    return WriteModelDir(absl::StrCat(options_.save_dir, "/", name),
-                         std::move(contents));
-  });
-}
-
-absl::Status Trainer::ValidateAndKeepBest() {
-  absl::Span<const uint8_t> text = corpus_.valid();
-  if (options_.valid_bytes > 0) {
-    text = text.subspan(0, static_cast<size_t>(options_.valid_bytes));
-  }
-  const absl::Time begin = absl::Now();
-  Validation validation;
-  SPANLM_RETURN_IF_ERROR(GuardTorch("validating", [&] {
-    validation = Validate(*model_, text, options_.batch_size,
-                          options_.tokens_per_sample, options_.precision);
-    return absl::OkStatus();
-  }));
-  if (validation.scored == 0) return absl::OkStatus();
-  const double loss = validation.bits_per_byte();
-  const bool is_best = progress_.best_loss < 0 || loss <= progress_.best_loss;
-  if (is_best) progress_.best_loss = loss;
-  const at::Tensor spans = model_->SpanSum();
-  LogRecord record;
-  record.Integer("epoch", batcher_.position().epoch)
-      .Rounded("valid_loss", loss, 4);
-  if (spans.defined()) {
-    const SpanFigures figures = span_figures();
-    record.Rounded("valid_avg_span", figures.average, 3)
-        .Rounded("valid_max_span", figures.maximum, 3)
-        .Rounded("valid_total_loss",
-                 loss + options_.aux_loss_scaler * spans.item<double>() / M_LN2,
-                 4);
-  }
-  const double duration = absl::ToDoubleSeconds(absl::Now() - begin);
-  record.Rounded("valid_ppl", std::exp2(loss), 2)
-      .Rounded("valid_wps", static_cast<double>(validation.scored) / duration,
-               1)
-      .Number("valid_num_updates", static_cast<double>(progress_.update))
-      .Rounded("valid_best_loss", progress_.best_loss, 4);
-  log_.Write("valid", record);
-  return is_best ? Save("checkpoint_best") : absl::OkStatus();
-}
-
-absl::Status Trainer::SaveAndCheckServing() {
-  SPANLM_RETURN_IF_ERROR(Save("checkpoint_last"));
-  if (!ServesAsItTrains(model_->config())) return absl::OkStatus();
-  ServingCheck check;
-  const absl::Status status = GuardTorch("checking", [&]() -> absl::Status {
-    SPANLM_ASSIGN_OR_RETURN(
-        check, CheckServing(*model_,
-                            absl::StrCat(options_.save_dir, "/checkpoint_last"),
-                            corpus_.valid().subspan(0, kServingCheckBytes),
-                            options_.batch_size, options_.tokens_per_sample,
-                            options_.threads));
-    return absl::OkStatus();
-  });
-  if (!status.ok()) {
-    log_.Say("serving", absl::StrCat("cannot check checkpoint_last: ",
-                                     std::string(status.message())));
-    return absl::OkStatus();
-  }
-  if (check.scored == 0) return absl::OkStatus();
-  LogRecord record;
-  record.Integer("serving_scored", check.scored)
-      .Rounded("serving_loss",
-               check.served_bits / static_cast<double>(check.scored), 4)
-      .Number("serving_difference", check.difference())
-      .Number("serving_num_updates", static_cast<double>(progress_.update));
-  log_.Write("serving", record);
-  return absl::OkStatus();
-}
-
-absl::Status Trainer::EndPass() {
-  const int64_t epoch = batcher_.position().epoch;
-  SPANLM_RETURN_IF_ERROR(ValidateAndKeepBest());
-  SPANLM_RETURN_IF_ERROR(Save(absl::StrCat("checkpoint", epoch)));
-  SPANLM_RETURN_IF_ERROR(SaveAndCheckServing());
-  if (epoch_meters_.empty()) return absl::OkStatus();
-  LogRecord record;
-  record.Integer("epoch", epoch);
-  epoch_meters_.Append("train_", {progress_.update, next_lr(), seconds()},
-                       &record);
-  log_.Write("train", record);
-  epoch_meters_.Reset();
-  return absl::OkStatus();
-}
-
 bool Trainer::limit_reached() const {
   const ScheduleOptions& schedule = options_.schedule;
-  if (schedule.max_update > 0 && progress_.update >= schedule.max_update) {
-    return true;
-  }
-  if (schedule.max_seconds > 0 && seconds() >= schedule.max_seconds) {
-    return true;
-  }
-  return options_.max_epoch > 0 && batcher_.at_pass_end() &&
-         batcher_.position().epoch >= options_.max_epoch;
+  const auto passed = [](double limit, double value) {
+    return limit > 0 && value >= limit;
+  };
+  return passed(static_cast<double>(schedule.max_update),
+                static_cast<double>(progress_.update)) ||
+         passed(schedule.max_seconds, seconds_) ||
+         passed(options_.stop_time_hours, seconds_ / 3600) ||
+         passed(options_.patience,
+                static_cast<double>(progress_.worse_validations)) ||
+         (batcher_.at_pass_end() &&
+          passed(static_cast<double>(options_.max_epoch),
+                 static_cast<double>(batcher_.position().epoch)));
+}
+
+void Trainer::LogUpdate(const UpdateReport& report, absl::Duration duration) {
+  UpdateFigures figures;
+  figures.report = report;
+  figures.spans = span_figures();
+  figures.duration = duration;
+  meters_.Add(figures);
+  epoch_meters_.Add(figures);
+  if (progress_.update % options_.log_interval != 0) return;
+  LogRecord record;
+  record.Integer("epoch", batcher_.position().epoch)
+      .Decimal("update", epochs(), 3);
+  meters_.Append("", latest(), &record);
+  log_.Write("train_inner", record);
+  meters_.Reset();
+}
+
+absl::StatusOr<TrainEnd> Trainer::SaveAndStop() {
+  SPANLM_RETURN_IF_ERROR(Save(kLastCheckpoint));
+  log_.Say("train", absl::StrCat("stopped at update ", progress_.update,
+                                 "; start again to go on"));
+  return TrainEnd::kStopped;
+}
+
+bool Trainer::shows_progress() const {
+  // Not between log lines on one terminal.
+  return group_->is_first() && options_.schedule.max_update > 0 &&
+         (!options_.log_to_stdout || isatty(STDOUT_FILENO) == 0);
 }
 
 absl::StatusOr<TrainEnd> Trainer::Run() {
+  absl::StatusOr<TrainEnd> end =
+      GuardTorch("training", [&] { return RunToLimit(); });
+  if (!end.ok()) return Explained(end.status());
+  return end;
+}
+
+absl::StatusOr<TrainEnd> Trainer::RunToLimit() {
   const auto due = [&](int32_t interval) {
     return interval > 0 && progress_.update % interval == 0;
   };
+  MeetOthers();
+  std::optional<ProgressLine> line;
+  if (shows_progress()) {
+    line.emplace("train", options_.schedule.max_update, "updates");
+  }
+  // What a stop cut off comes first.
+  if (progress_.validation_pending && !limit_reached()) {
+    progress_.validation_pending = false;
+    SPANLM_RETURN_IF_ERROR(batcher_.at_pass_end() ? EndPass(false)
+                                                  : ValidateAndKeepBest());
+    MeetOthers();
+  }
   while (!limit_reached()) {
-    if (stop_->load()) {
-      SPANLM_RETURN_IF_ERROR(Save("checkpoint_last"));
-      log_.Say("train", absl::StrCat("stopped at update ", progress_.update,
-                                     "; start again to go on"));
-      return TrainEnd::kStopped;
-    }
+    if (stops_) return SaveAndStop();
     const absl::Time begin = absl::Now();
     SPANLM_ASSIGN_OR_RETURN(const UpdateReport report, Update());
-    UpdateFigures figures;
-    figures.loss_bits = report.loss_nats / M_LN2;
-    figures.total_loss_bits = (report.loss_nats + report.span_loss) / M_LN2;
-    figures.gradient_norm = report.step.gradient_norm;
-    figures.clipped = report.step.clipped;
-    figures.spans = span_figures();
-    figures.duration = absl::Now() - begin;
-    meters_.Add(figures);
-    epoch_meters_.Add(figures);
-    if (due(options_.log_interval)) {
-      LogRecord record;
-      record.Integer("epoch", batcher_.position().epoch)
-          .Decimal("update", epochs(), 3);
-      meters_.Append("", {progress_.update, next_lr(), seconds()}, &record);
-      log_.Write("train_inner", record);
-      meters_.Reset();
+    MeetOthers();
+    if (metrics_ != nullptr) {
+      metrics_->CountUpdate(report, absl::Now() - begin);
+      metrics_->SetState(progress_.update, next_lr(),
+                         learner_->scaler().scale(), span_figures().average);
+    }
+    if (report.overflowed) {
+      log_.Say("train", absl::StrCat("gradients overflow; loss scale is now ",
+                                     learner_->scaler().scale()));
+    } else {
+      LogUpdate(report, absl::Now() - begin);
+    }
+    SPANLM_RETURN_IF_ERROR(log_.status());
+    if (line.has_value()) {
+      line->Update(progress_.update,
+                   absl::StrFormat("%.3f bits per symbol",
+                                   report.nats / M_LN2 /
+                                       static_cast<double>(report.scored)));
     }
     if (limit_reached()) break;
     if (batcher_.at_pass_end()) {
-      SPANLM_RETURN_IF_ERROR(EndPass());
+      SPANLM_RETURN_IF_ERROR(EndPass(false));
+      MeetOthers();
       continue;
     }
+    if (report.overflowed) continue;
     if (due(options_.validate_interval_updates)) {
       SPANLM_RETURN_IF_ERROR(ValidateAndKeepBest());
     }
     if (due(options_.save_interval_updates)) {
-      SPANLM_RETURN_IF_ERROR(SaveAndCheckServing());
+      SPANLM_RETURN_IF_ERROR(SaveUpdate());
     }
   }
-  SPANLM_RETURN_IF_ERROR(EndPass());
-  return TrainEnd::kDone;
+  SPANLM_RETURN_IF_ERROR(EndPass(true));
+  return stops_ && progress_.validation_pending ? SaveAndStop()
+                                                : TrainEnd::kDone;
 }
 
 }  // namespace spanlm

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The training loop: block, loss, backward, clip, step, clamp; says when to
-// validate and to save.
+// The training loop: reads batches, has the learner step, says when to
+// validate, to log and to save.
 #pragma once
 
 #include <atomic>
@@ -13,15 +13,14 @@
 #include "absl/time/time.h"
 #include "engine/model/byte_model.h"
 #include "train/corpus.h"
-#include "train/optimizer.h"
-#include "train/parameter_pieces.h"
-#include "train/row_parts.h"
+#include "train/learner.h"
+#include "train/process_group.h"
 #include "train/stream_batcher.h"
 #include "train/train_log.h"
 #include "train/train_meters.h"
+#include "train/train_metrics.h"
 #include "train/train_options.h"
 #include "train/train_state.h"
-#include "train/validate.h"
 
 namespace spanlm {
 
@@ -30,73 +29,84 @@ enum class TrainEnd {
   kStopped,  // asked to stop; saved
 };
 
-// One update's figures.
-struct UpdateReport {
-  double loss_nats = 0;  // mean over the block's symbols
-  double span_loss = 0;  // λ times the spans' sum; 0 for Transformer-XL
-  StepReport step;
-};
-
-// Owns model, optimizer and data. Every method is one guarded call of LibTorch.
-// One thread at a time.
+// One process's part of a run; the first process logs and saves. Owns learner
+// and data. Every method is one guarded call of LibTorch, made by all processes
+// alike. One thread at a time.
 class Trainer {
  public:
   // Opens the corpus, makes the model and, where the options' restore_file
-  // exists, goes on from it. `stop` must outlive the trainer.
+  // exists, goes on from it. `stop` and `group` must outlive the trainer.
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(
-      const TrainOptions& options, const std::atomic<bool>* stop);
+      const TrainOptions& options, const std::atomic<bool>* stop,
+      ProcessGroup* group);
 
-  // Updates until a limit is reached or *stop is true; then validates (but not
-  // when stopped) and saves. kInternal: the loss is no longer finite (update
-  // named; nothing is saved then); kUnavailable: I/O.
+  // Updates until a limit is reached or any process's *stop is true; then
+  // validates (but not when stopped) and saves. kInternal: Learner::Update's,
+  // or a lost process (nothing is saved then); kUnavailable: I/O.
   absl::StatusOr<TrainEnd> Run();
 
-  // One update, without logging, validating or saving.
+  // One update, without logging, validating or saving. In half precision it
+  // may be one that was skipped.
   absl::StatusOr<UpdateReport> Update();
   // Writes `name` inside save_dir.
   absl::Status Save(const std::string& name);
 
-  const ByteModel& model() const { return *model_; }
-  const Optimizer& optimizer() const { return *optimizer_; }
+  const Learner& learner() const { return *learner_; }
+  const ByteModel& model() const { return learner_->model(); }
   const TrainProgress& progress() const { return progress_; }
 
  private:
   Trainer(const TrainOptions& options, const std::atomic<bool>* stop,
-          Corpus corpus, StreamBatcher batcher, TrainLog log);
+          ProcessGroup* group, Corpus corpus, StreamBatcher batcher,
+          TrainLog log);
 
   absl::Status Start();
-  UpdateReport Compute(const StreamBatch& batch);
-  void StartMemories();
-  // Sums the parts' gradients of each parameter into its grad().
-  void TakeGradients(std::vector<std::vector<at::Tensor>>* parts_gradients);
+  absl::Status Resume();
+  // Up to update_freq consecutive batches of one pass.
+  std::vector<StreamBatch> NextBatches();
+  absl::StatusOr<TrainEnd> RunToLimit();
+  absl::StatusOr<TrainEnd> SaveAndStop();
+  bool shows_progress() const;
+  // Says of an error of the group's what it means.
+  absl::Status Explained(absl::Status status) const;
+  // Makes one decision of what the processes see: whether any is to stop, and
+  // the first one's clock.
+  void MeetOthers();
+  // Where a stop cuts it off, nothing has changed but that it is pending.
   absl::Status ValidateAndKeepBest();
+  void LogSpans();
   // Saves checkpoint_last, then logs what serving makes of the valid range's
   // first 64 KiB; that the check fails ends no run.
   absl::Status SaveAndCheckServing();
-  absl::Status EndPass();
+  // A save between the ends of passes, under a name of its own too.
+  absl::Status SaveUpdate();
+  absl::Status EndPass(bool is_last);
+  void LogUpdate(const UpdateReport& report, absl::Duration duration);
   bool limit_reached() const;
-  double seconds() const;  // of training, earlier runs included
+  bool is_adaptive_span() const {
+    return options_.model.architecture == Architecture::kAdaptiveSpan;
+  }
   double next_lr() const;
   // Epochs completed, as a fraction.
   double epochs() const;
+  LatestFigures latest() const;
   SpanFigures span_figures() const;
 
   const TrainOptions options_;
   const std::atomic<bool>* const stop_;
+  ProcessGroup* const group_;
   Corpus corpus_;
   StreamBatcher batcher_;
   TrainLog log_;
-  std::unique_ptr<ByteModel> model_;
-  std::unique_ptr<Optimizer> optimizer_;
-  PassOptions pass_;
-  std::vector<RowPart> parts_;
-  std::vector<ParameterPiece> pieces_;
-  std::vector<ModelMemory> memories_;  // one for each part
+  std::unique_ptr<TrainMetrics> metrics_;  // null: nobody listens
+  std::unique_ptr<Learner> learner_;
   TrainProgress progress_;
   TrainMeters meters_;
   TrainMeters epoch_meters_;
   absl::Time start_;
   double seconds_before_ = 0;
+  double seconds_ = 0;  // of training, earlier runs included
+  bool stops_ = false;  // a process was asked to stop
 };
 
 }  // namespace spanlm

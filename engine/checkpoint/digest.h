@@ -14,4 +14,7 @@ namespace spanlm {
 std::string Sha256Hex(absl::Span<const std::byte> bytes);
 std::string Sha256Hex(absl::string_view bytes);
 
+// SHA-1 likewise: only to compare with what others have published.
+std::string Sha1Hex(absl::Span<const std::byte> bytes);
+
 }  // namespace spanlm

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/atomic_file.h"
 #include "base/status_macros.h"
@@ -46,11 +47,13 @@ std::vector<TensorView> AllViews(const TensorSource& source) {
   return views;
 }
 
+constexpr absl::string_view kTemporaryMark = ".tmp-";
+
 // A folder that is removed with this, unless it was moved away.
 class TemporaryFolder {
  public:
   static absl::StatusOr<TemporaryFolder> CreateBeside(const std::string& path) {
-    std::string name = absl::StrCat(path, ".tmp-XXXXXX");
+    std::string name = absl::StrCat(path, kTemporaryMark, "XXXXXX");
     if (mkdtemp(name.data()) == nullptr) return IoError(name, "create folder");
     TemporaryFolder folder(name);
     if (chmod(name.c_str(), 0755) != 0) return IoError(name, "set mode");
@@ -73,7 +76,8 @@ class TemporaryFolder {
 
 // Puts `folder` at `path`; what was there is then at `folder`'s old name.
 absl::Status SwapIn(const std::string& folder, const std::string& path) {
-  const bool replaces = std::filesystem::exists(path);
+  std::error_code error;
+  const bool replaces = std::filesystem::exists(path, error);
   if (renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, path.c_str(),
                 replaces ? RENAME_EXCHANGE : 0) != 0) {
     if (!replaces || (errno != EINVAL && errno != ENOSYS)) {
@@ -195,6 +199,47 @@ absl::Status WriteModelDir(const std::string& path, ModelContents contents) {
   SPANLM_RETURN_IF_ERROR(WriteFileAtomically(
       absl::StrCat(folder.path(), "/", kWeightsFile), weights));
   return SwapIn(folder.path(), target);
+}
+
+absl::Status LinkModelDir(const std::string& from, const std::string& to) {
+  SPANLM_RETURN_IF_ERROR(CheckReplaceable(to));
+  SPANLM_ASSIGN_OR_RETURN(const TemporaryFolder folder,
+                          TemporaryFolder::CreateBeside(to));
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(from, error);
+       !error && entry != std::filesystem::directory_iterator();) {
+    const std::filesystem::path target =
+        folder.path() / entry->path().filename();
+    std::filesystem::create_hard_link(entry->path(), target, error);
+    if (error) std::filesystem::copy_file(entry->path(), target, error);
+    if (!error) entry.increment(error);
+  }
+  if (error) {
+    return absl::UnavailableError(
+        absl::StrCat(to, ": link to ", from, ": ", error.message()));
+  }
+  SPANLM_RETURN_IF_ERROR(SyncFolder(folder.path()));
+  return SwapIn(folder.path(), to);
+}
+
+absl::Status RemoveUnfinishedModelDirs(const std::string& folder) {
+  std::error_code error;
+  std::vector<std::filesystem::path> unfinished;
+  for (std::filesystem::directory_iterator entry(folder, error);
+       !error && entry != std::filesystem::directory_iterator();
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code unknown;  // gone meanwhile, perhaps
+    if (absl::StrContains(name, kTemporaryMark) &&
+        entry->is_directory(unknown)) {
+      unfinished.push_back(entry->path());
+    }
+  }
+  for (const std::filesystem::path& path : unfinished) {
+    if (!error) std::filesystem::remove_all(path, error);
+  }
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
 }
 
 }  // namespace spanlm

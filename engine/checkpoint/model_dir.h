@@ -58,6 +58,8 @@ struct ModelContents {
   ModelFields fields;  // weights_sha256 is filled in by the writer
   std::vector<TensorData> tensors;
   std::map<std::string, std::string> extra_files;  // name to bytes
+  // An import's: the source does not hold the ramp, which is then its family's.
+  bool is_ramp_assumed = false;
 };
 
 // Writes everything to a temporary folder beside `path`, syncs it and swaps it
@@ -67,5 +69,13 @@ struct ModelContents {
 // kInvalidArgument: the contents do not make a model; kFailedPrecondition:
 // `path` holds something else than a model; kUnavailable: I/O.
 absl::Status WriteModelDir(const std::string& path, ModelContents contents);
+
+// Gives the model directory `from` a second name, `to`, in the same folder's
+// file system and as whole as WriteModelDir: hard links to the same files,
+// copies where there can be none. WriteModelDir's errors but kInvalidArgument.
+absl::Status LinkModelDir(const std::string& from, const std::string& to);
+
+// Removes what writes that were cut off left below `folder`. kUnavailable: I/O.
+absl::Status RemoveUnfinishedModelDirs(const std::string& folder);
 
 }  // namespace spanlm

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "engine/attention/dense_attention.h"
@@ -22,9 +23,7 @@ bool IsStored(const TensorSource& source, const std::string& name) {
   return source.Find(name).ok();
 }
 
-void InitializeUniform(at::Tensor tensor, int64_t fan_in,
-                       at::Generator generator) {
-  const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
+void FillUniform(at::Tensor tensor, double bound, at::Generator generator) {
   tensor.uniform_(-bound, bound, generator);
 }
 
@@ -44,6 +43,10 @@ at::Tensor LastRows(const at::Tensor& memory, int64_t count) {
 }
 
 }  // namespace
+
+bool IsSpan(absl::string_view name) {
+  return absl::EndsWith(name, "current_val");
+}
 
 AdaptiveSpan::AdaptiveSpan(const ModelConfig& config, at::ScalarType type)
     : ByteModel(config) {
@@ -96,21 +99,32 @@ absl::Status AdaptiveSpan::Load(const TensorSource& source) {
   return absl::OkStatus();
 }
 
-void AdaptiveSpan::Initialize(at::Generator generator) {
+void AdaptiveSpan::Initialize(Initialization initialization,
+                              at::Generator generator) {
   at::NoGradGuard no_grad;
-  const int64_t d = config_->d_model, inner = config_->d_inner;
+  const bool is_fairseq = initialization == Initialization::kFairseq;
+  const auto d = static_cast<double>(config_->d_model);
+  const auto inner = static_cast<double>(config_->d_inner);
   position_keys_.normal_(0, 1, generator);
-  embedding_.normal_(0, 1, generator);
-  InitializeUniform(out_weight_, d, generator);
-  InitializeUniform(out_bias_, d, generator);
+  embedding_.normal_(0, is_fairseq ? 1 / std::sqrt(d) : 1, generator);
+  FillUniform(out_weight_, 1 / std::sqrt(d), generator);
+  FillUniform(out_bias_, 1 / std::sqrt(d), generator);
   for (Layer& layer : layers_) {
     for (const at::Tensor& weight :
-         {layer.query, layer.key, layer.value, layer.out, layer.ff.weight1,
-          layer.ff.bias1}) {
-      InitializeUniform(weight, d, generator);
+         {layer.query, layer.key, layer.value, layer.out}) {
+      if (is_fairseq) {  // Glorot's, normal: sqrt(2 / (d + d))
+        at::Tensor(weight).normal_(0, 1 / std::sqrt(d), generator);
+      } else {
+        FillUniform(weight, 1 / std::sqrt(d), generator);
+      }
     }
-    InitializeUniform(layer.ff.weight2, inner, generator);
-    InitializeUniform(layer.ff.bias2, inner, generator);
+    const double glorot = std::sqrt(6 / (d + inner));
+    FillUniform(layer.ff.weight1, is_fairseq ? glorot : 1 / std::sqrt(d),
+                generator);
+    FillUniform(layer.ff.bias1, 1 / std::sqrt(d), generator);
+    FillUniform(layer.ff.weight2, is_fairseq ? glorot : 1 / std::sqrt(inner),
+                generator);
+    FillUniform(layer.ff.bias2, 1 / std::sqrt(inner), generator);
     InitializeNorm(layer.norm1);
     InitializeNorm(layer.norm2);
     layer.spans.zero_();
@@ -120,6 +134,16 @@ void AdaptiveSpan::Initialize(at::Generator generator) {
 void AdaptiveSpan::SetSpans(double fraction) {
   at::NoGradGuard no_grad;
   for (Layer& layer : layers_) layer.spans.fill_(fraction);
+}
+
+void AdaptiveSpan::RoundMaskTemplate() {
+  at::NoGradGuard no_grad;
+  buffers_.clear();
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    at::Tensor& mask_template = layers_[i].mask_template;
+    mask_template.copy_(mask_template.to(at::kHalf));
+    AddBuffer(absl::StrCat("layers.", i, ".", kMaskTemplate), mask_template);
+  }
 }
 
 LayerWindow AdaptiveSpan::WindowOf(const Layer& layer) const {
@@ -157,9 +181,9 @@ at::Tensor AdaptiveSpan::Attend(const Layer& layer, const at::Tensor& x,
   const int64_t skipped = config_->attn_span - window;
   // One product for keys and values: they share the context.
   const at::Tensor key_value =
-      Linear(context, at::cat({layer.key, layer.value}, 0), at::Tensor());
+      Linear(context, at::cat({layer.key, layer.value}, 0), at::Tensor(), pass);
   SpanAttentionInputs inputs;
-  inputs.q = Linear(x, layer.query, at::Tensor());
+  inputs.q = Linear(x, layer.query, at::Tensor(), pass);
   inputs.k = key_value.narrow(2, 0, d);
   inputs.v = key_value.narrow(2, d, d);
   inputs.position_keys = position_keys_.squeeze(0).narrow(1, skipped, window);
@@ -170,7 +194,8 @@ at::Tensor AdaptiveSpan::Attend(const Layer& layer, const at::Tensor& x,
       x.options().requires_grad(false), pass.dropout.activation, pass);
   inputs.geometry = geometry_;
   inputs.renormalize = config_->renormalize;
-  return Linear(SpanAttention(inputs), layer.out, at::Tensor());
+  return Linear(ToCompute(SpanAttention(inputs), pass), layer.out, at::Tensor(),
+                pass);
 }
 
 at::Tensor AdaptiveSpan::Forward(const at::Tensor& tokens,
@@ -181,16 +206,16 @@ at::Tensor AdaptiveSpan::Forward(const at::Tensor& tokens,
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const LayerWindow extent = WindowOf(layer);
-    const at::Tensor x = h.to(ComputeType(h, pass));
+    const at::Tensor x = ToCompute(h, pass);
     const at::Tensor context =
         at::cat({LastRows(memory->layers[i], extent.window), x}, 1);
     memory->layers[i] = KeepLastRows(memory->layers[i], x, extent.cache_rows);
     const at::Tensor attended = Attend(layer, x, context, extent.window, pass);
-    const at::Tensor middle = LayerNorm(h + attended, layer.norm1);
-    h = LayerNorm(middle + Apply(layer.ff, middle, pass), layer.norm2);
+    const at::Tensor middle = LayerNorm(h + attended, layer.norm1, pass);
+    h = LayerNorm(middle + Apply(layer.ff, middle, pass), layer.norm2, pass);
   }
   h = Dropout(h, pass.dropout.embedding, pass);
-  return Linear(h.to(ComputeType(h, pass)), out_weight_, out_bias_)
+  return Linear(ToCompute(h, pass), out_weight_, out_bias_, pass)
       .to(embedding_.scalar_type());
 }
 

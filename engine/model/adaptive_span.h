@@ -6,9 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "engine/model/byte_model.h"
 
 namespace spanlm {
+
+// Whether the parameter of that name holds learned spans.
+bool IsSpan(absl::string_view name);
 
 // See ByteModel.
 class AdaptiveSpan : public ByteModel {
@@ -16,7 +20,8 @@ class AdaptiveSpan : public ByteModel {
   AdaptiveSpan(const ModelConfig& config, at::ScalarType type);
 
   absl::Status Load(const TensorSource& source) override;
-  void Initialize(at::Generator generator) override;
+  void Initialize(Initialization initialization,
+                  at::Generator generator) override;
   at::Tensor Forward(const at::Tensor& tokens, const PassOptions& pass,
                      ModelMemory* memory) const override;
   at::Tensor SpanSum() const override;
@@ -25,6 +30,9 @@ class AdaptiveSpan : public ByteModel {
 
   // Sets every span to the same fraction of attn_span.
   void SetSpans(double fraction);
+  // Rounds the mask's template to half, up to 2 positions off, as fairseq's
+  // half runs do; it is saved with the model from then on.
+  void RoundMaskTemplate();
 
  private:
   struct Layer {

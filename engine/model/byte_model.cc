@@ -44,17 +44,19 @@ at::Tensor ByteModel::AddBuffer(std::string name, at::Tensor value) {
 }
 
 std::unique_ptr<ByteModel> NewByteModel(const ModelConfig& config,
-                                        at::ScalarType type) {
+                                        at::ScalarType type,
+                                        const TensorSource* source) {
   if (config->architecture == Architecture::kAdaptiveSpan) {
     return std::make_unique<AdaptiveSpan>(config, type);
   }
-  return std::make_unique<TransformerXl>(config, type);
+  return std::make_unique<TransformerXl>(
+      config, type, source != nullptr && TransformerXl::HasOutput(*source));
 }
 
 absl::StatusOr<std::unique_ptr<ByteModel>> LoadByteModel(
     const ModelConfig& config, const TensorSource& source,
     at::ScalarType type) {
-  std::unique_ptr<ByteModel> model = NewByteModel(config, type);
+  std::unique_ptr<ByteModel> model = NewByteModel(config, type, &source);
   SPANLM_RETURN_IF_ERROR(model->Load(source));
   return model;
 }

@@ -19,6 +19,9 @@
 
 namespace spanlm {
 
+// Whose distributions a model's first values come from.
+enum class Initialization { kOriginal, kFairseq };
+
 // What a model remembers of each row between blocks: every layer's last inputs,
 // [rows, length, d_model], oldest first. A value; its tensors are never
 // written in place.
@@ -43,10 +46,13 @@ class ByteModel {
   int64_t parameter_count() const;
 
   // Fills parameters and buffers from `source`. kNotFound or kDataLoss names
-  // the tensor; parameters may then be half filled.
+  // the tensor, kFailedPrecondition one that this model was made without;
+  // parameters may then be half filled.
   virtual absl::Status Load(const TensorSource& source) = 0;
-  // Draws the parameters as the published code of the architecture does.
-  virtual void Initialize(at::Generator generator) = 0;
+  // Draws the parameters as that published code does (docs/model.md,
+  // "Initialisation"); Transformer-XL's two codes draw alike.
+  virtual void Initialize(Initialization initialization,
+                          at::Generator generator) = 0;
 
   // The memory before a text's first symbol.
   virtual ModelMemory NewMemory(int64_t rows, const PassOptions& pass) const;
@@ -76,9 +82,11 @@ class ByteModel {
 };
 
 // A model of that shape with undefined values: call Initialize or Load. `type`
-// is kFloat, or kDouble for tests.
+// is kFloat, or kDouble for tests. Parameters that a model need not have are
+// there if `source` has them; nullptr: none.
 std::unique_ptr<ByteModel> NewByteModel(const ModelConfig& config,
-                                        at::ScalarType type = at::kFloat);
+                                        at::ScalarType type = at::kFloat,
+                                        const TensorSource* source = nullptr);
 
 // The model of an opened directory or of an import's tensors.
 absl::StatusOr<std::unique_ptr<ByteModel>> LoadByteModel(

@@ -41,11 +41,21 @@ at::ScalarType ComputeType(const at::Tensor& x, const PassOptions& pass) {
   return pass.precision == Precision::kBf16 ? at::kBFloat16 : x.scalar_type();
 }
 
+at::Tensor ToCompute(const at::Tensor& x, const PassOptions& pass) {
+  // The way back rounds the gradient, too.
+  if (pass.precision == Precision::kHalf) {
+    return x.to(at::kHalf).to(x.scalar_type());
+  }
+  return x.to(ComputeType(x, pass));
+}
+
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
-                  const at::Tensor& bias) {
+                  const at::Tensor& bias, const PassOptions& pass) {
   const at::ScalarType type = x.scalar_type();
-  if (!bias.defined()) return at::linear(x, weight.to(type));
-  return at::linear(x, weight.to(type), bias.to(type));
+  const at::Tensor y = bias.defined()
+                           ? at::linear(x, weight.to(type), bias.to(type))
+                           : at::linear(x, weight.to(type));
+  return pass.precision == Precision::kHalf ? ToCompute(y, pass) : y;
 }
 
 at::Tensor DropoutFactors(at::IntArrayRef shape,
@@ -63,17 +73,20 @@ at::Tensor Dropout(const at::Tensor& x, double rate, const PassOptions& pass) {
   return x * DropoutFactors(x.sizes(), x.options(), rate, pass);
 }
 
-at::Tensor LayerNorm(const at::Tensor& x, const Norm& norm) {
-  return at::layer_norm(x, {x.size(-1)}, norm.weight, norm.bias,
-                        kLayerNormEpsilon);
+at::Tensor LayerNorm(const at::Tensor& x, const Norm& norm,
+                     const PassOptions& pass) {
+  const at::Tensor y = at::layer_norm(x, {x.size(-1)}, norm.weight, norm.bias,
+                                      kLayerNormEpsilon);
+  // Under kBf16 the residual stream stays in float.
+  return pass.precision == Precision::kHalf ? ToCompute(y, pass) : y;
 }
 
 at::Tensor Apply(const FeedForward& layer, const at::Tensor& x,
                  const PassOptions& pass) {
   const at::Tensor inner =
-      at::relu(Linear(x.to(ComputeType(x, pass)), layer.weight1, layer.bias1));
+      at::relu(Linear(ToCompute(x, pass), layer.weight1, layer.bias1, pass));
   return Linear(Dropout(inner, pass.dropout.activation, pass), layer.weight2,
-                layer.bias2);
+                layer.bias2, pass);
 }
 
 absl::Status CopyFrom(const TensorSource& source, const std::string& name,

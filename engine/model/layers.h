@@ -25,6 +25,8 @@ struct NamedTensor {
 enum class Precision {
   kFull,  // everything in the parameters' type
   kBf16,  // products and their activations in bfloat16; sums in float
+  kHalf,  // every operator's result, and its gradient, rounded to half;
+          // products and sums in float
 };
 
 // Chances that a value is dropped; all 0 in evaluation.
@@ -45,9 +47,13 @@ struct PassOptions {
 // The type that `x`'s products run in.
 at::ScalarType ComputeType(const at::Tensor& x, const PassOptions& pass);
 
-// x Wᵀ + b in x's type, whatever the parameters'. An undefined bias: none.
+// x as the pass's operators hand it on: in ComputeType, rounded for kHalf.
+at::Tensor ToCompute(const at::Tensor& x, const PassOptions& pass);
+
+// x Wᵀ + b in x's type, whatever the parameters', rounded for kHalf. An
+// undefined bias: none.
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight,
-                  const at::Tensor& bias);
+                  const at::Tensor& bias, const PassOptions& pass);
 
 // Factors 0 or 1 / (1 − rate), of `shape` and `options`; undefined at rate 0.
 at::Tensor DropoutFactors(at::IntArrayRef shape,
@@ -58,7 +64,8 @@ at::Tensor Dropout(const at::Tensor& x, double rate, const PassOptions& pass);
 struct Norm {
   at::Tensor weight, bias;  // [d_model]
 };
-at::Tensor LayerNorm(const at::Tensor& x, const Norm& norm);
+at::Tensor LayerNorm(const at::Tensor& x, const Norm& norm,
+                     const PassOptions& pass);
 
 struct FeedForward {
   at::Tensor weight1, bias1;  // [d_inner, d_model], [d_inner]

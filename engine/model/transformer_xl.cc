@@ -16,6 +16,7 @@ namespace spanlm {
 namespace {
 
 constexpr double kInitialDeviation = 0.02;
+const char kOutput[] = "crit.out_layers.0.weight";
 
 }  // namespace
 
@@ -37,7 +38,8 @@ at::Tensor HiddenKeys(int64_t block, int64_t memory_rows, int64_t mem_len,
   return future.logical_or(key <= query - (mem_len - memory_rows));
 }
 
-TransformerXl::TransformerXl(const ModelConfig& config, at::ScalarType type)
+TransformerXl::TransformerXl(const ModelConfig& config, at::ScalarType type,
+                             bool has_output)
     : ByteModel(config) {
   const int64_t d = config->d_model, vocab = config->vocab_size;
   if (config->tie_biases) {
@@ -45,6 +47,7 @@ TransformerXl::TransformerXl(const ModelConfig& config, at::ScalarType type)
     AddParameter("r_r_bias", {config->n_head, config->d_head}, type);
   }
   embedding_ = AddParameter("word_emb.emb_layers.0.weight", {vocab, d}, type);
+  if (has_output) out_weight_ = AddParameter(kOutput, {vocab, d}, type);
   out_bias_ = AddParameter("crit.out_layers.0.bias", {vocab}, type);
   for (int32_t i = 0; i < config->n_layer; ++i) {
     AddLayer(absl::StrCat("layers.", i, "."), type);
@@ -86,7 +89,15 @@ void TransformerXl::AddLayer(const std::string& prefix, at::ScalarType type) {
   layers_.push_back(layer);
 }
 
+bool TransformerXl::HasOutput(const TensorSource& source) {
+  return source.Find(kOutput).ok();
+}
+
 absl::Status TransformerXl::Load(const TensorSource& source) {
+  if (!out_weight_.defined() && HasOutput(source)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "tensor ", kOutput, ": the output of this model is its embedding"));
+  }
   for (const NamedTensor& parameter : parameters_) {
     SPANLM_RETURN_IF_ERROR(CopyFrom(source, parameter.name, parameter.tensor));
   }
@@ -96,7 +107,8 @@ absl::Status TransformerXl::Load(const TensorSource& source) {
   return CopyFrom(source, name, frequencies_);
 }
 
-void TransformerXl::Initialize(at::Generator generator) {
+void TransformerXl::Initialize(Initialization /*initialization*/,
+                               at::Generator generator) {
   at::NoGradGuard no_grad;
   for (const NamedTensor& parameter : parameters_) {
     at::Tensor tensor = parameter.tensor;
@@ -128,22 +140,23 @@ at::Tensor TransformerXl::Attend(const Layer& layer, const at::Tensor& context,
   const int64_t rows = context.size(0), keys = context.size(1);
   const int64_t heads = config_->n_head, dim = config_->d_head;
   const int64_t block = hidden.size(0);
-  const at::Tensor qkv = Linear(context, layer.qkv, at::Tensor())
+  const at::Tensor qkv = Linear(context, layer.qkv, at::Tensor(), pass)
                              .view({rows, keys, 3, heads, dim});
   const at::ScalarType type = context.scalar_type();
   RelativeAttentionInputs inputs;
   inputs.q = qkv.select(2, 0).narrow(1, keys - block, block);
   inputs.k = qkv.select(2, 1);
   inputs.v = qkv.select(2, 2);
-  inputs.relative_keys =
-      Linear(table, layer.relative, at::Tensor()).view({keys, heads, dim});
+  inputs.relative_keys = Linear(table, layer.relative, at::Tensor(), pass)
+                             .view({keys, heads, dim});
   inputs.content_bias = layer.content_bias.to(type);
   inputs.position_bias = layer.position_bias.to(type);
   inputs.hidden = hidden;
   inputs.dropout = DropoutFactors({rows, heads, block, keys},
                                   context.options().requires_grad(false),
                                   pass.dropout.attention, pass);
-  return Dropout(Linear(RelativeAttention(inputs), layer.out, at::Tensor()),
+  return Dropout(Linear(ToCompute(RelativeAttention(inputs), pass), layer.out,
+                        at::Tensor(), pass),
                  pass.dropout.activation, pass);
 }
 
@@ -157,25 +170,28 @@ at::Tensor TransformerXl::Forward(const at::Tensor& tokens,
       std::sqrt(static_cast<double>(config_->d_model));
   at::Tensor h =
       Dropout(at::embedding(embedding_, tokens) * embedding_scale, rate, pass);
-  const at::ScalarType type = ComputeType(h, pass);
   const at::Tensor table = Dropout(
-      DistanceTable(memory_rows + block, config_->clamp_len, frequencies_)
-          .to(type),
+      ToCompute(
+          DistanceTable(memory_rows + block, config_->clamp_len, frequencies_),
+          pass),
       rate, pass);
   const at::Tensor hidden =
       HiddenKeys(block, memory_rows, config_->mem_len, config_->same_length);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
-    const at::Tensor x = h.to(type);
+    const at::Tensor x = ToCompute(h, pass);
     const at::Tensor context = at::cat({memory->layers[i], x}, 1);
     memory->layers[i] = KeepLastRows(memory->layers[i], x, config_->mem_len);
     h = LayerNorm(h + Attend(layer, context, table, hidden, pass),
-                  layer.attention_norm);
+                  layer.attention_norm, pass);
     h = LayerNorm(h + Dropout(Apply(layer.ff, h, pass), rate, pass),
-                  layer.ff_norm);
+                  layer.ff_norm, pass);
   }
   h = Dropout(h, rate, pass);
-  return Linear(h.to(type), embedding_, out_bias_).to(embedding_.scalar_type());
+  return Linear(ToCompute(h, pass),
+                out_weight_.defined() ? out_weight_ : embedding_, out_bias_,
+                pass)
+      .to(embedding_.scalar_type());
 }
 
 }  // namespace spanlm

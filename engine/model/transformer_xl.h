@@ -24,10 +24,15 @@ at::Tensor HiddenKeys(int64_t block, int64_t memory_rows, int64_t mem_len,
 // See ByteModel.
 class TransformerXl : public ByteModel {
  public:
-  TransformerXl(const ModelConfig& config, at::ScalarType type);
+  // `has_output`: the output's weight is not the embedding.
+  TransformerXl(const ModelConfig& config, at::ScalarType type,
+                bool has_output);
+  // Whether a model's tensors hold such a weight.
+  static bool HasOutput(const TensorSource& source);
 
   absl::Status Load(const TensorSource& source) override;
-  void Initialize(at::Generator generator) override;
+  void Initialize(Initialization initialization,
+                  at::Generator generator) override;
   ModelMemory NewMemory(int64_t rows, const PassOptions& pass) const override;
   at::Tensor Forward(const at::Tensor& tokens, const PassOptions& pass,
                      ModelMemory* memory) const override;
@@ -46,7 +51,8 @@ class TransformerXl : public ByteModel {
                     const at::Tensor& table, const at::Tensor& hidden,
                     const PassOptions& pass) const;
 
-  at::Tensor embedding_;    // [vocab_size, d_model], also the output's weight
+  at::Tensor embedding_;    // [vocab_size, d_model]
+  at::Tensor out_weight_;   // [vocab_size, d_model]; undefined: the embedding
   at::Tensor out_bias_;     // [vocab_size]
   at::Tensor frequencies_;  // [d_model / 2]
   std::vector<Layer> layers_;

@@ -26,13 +26,20 @@ absl::Status SystemError(const std::string& what, int error) {
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(
     const std::string& program, const std::vector<std::string>& arguments,
-    const std::string& stderr_path) {
+    const std::string& stderr_path, const std::vector<std::string>& variables) {
   const std::string path = absl::StrCat(SPANLM_BIN_DIR, "/", program);
   std::vector<std::string> words = {path};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
+  std::vector<std::string> own = variables;
+  std::vector<char*> environment;
+  for (std::string& variable : own) environment.push_back(variable.data());
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    environment.push_back(*variable);
+  }
+  environment.push_back(nullptr);
 
   std::array<int, 2> pipe_ends{};
   if (pipe2(pipe_ends.data(), O_CLOEXEC) != 0)
@@ -44,7 +51,7 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(
                                    O_WRONLY | O_CREAT | O_TRUNC, 0644);
   pid_t process = 0;
   const int error = posix_spawn(&process, path.c_str(), &actions, nullptr,
-                                argv.data(), environ);
+                                argv.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   close(pipe_ends[1]);
   if (error != 0) {

@@ -17,10 +17,12 @@ namespace spanlm {
 class ChildProcess {
  public:
   // Starts SPANLM_BIN_DIR/`program`; its stdout is read by this object, its
-  // stderr goes to `stderr_path`.
+  // stderr goes to `stderr_path`. `variables` ("NAME=value") come before the
+  // test's own environment.
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(
       const std::string& program, const std::vector<std::string>& arguments,
-      const std::string& stderr_path);
+      const std::string& stderr_path,
+      const std::vector<std::string>& variables = {});
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;

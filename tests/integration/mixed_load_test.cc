@@ -2,7 +2,6 @@
 // Many clients at once, some of which go away: every answer has the very bits
 // that it has alone, and afterwards nothing is left.
 #include <algorithm>
-#include <atomic>
 #include <memory>
 #include <random>
 #include <string>
@@ -25,6 +24,9 @@ constexpr int kCallsPerClient = 5;  // one of which is cancelled
 constexpr int kCommonQuestions = 20;
 constexpr int kSlots = 9;  // one of which evaluations leave to others
 
+// Far too long to be done before a cancellation comes.
+constexpr size_t kEndless = 60000;
+
 // Random bytes, `first` in front.
 std::string TextOf(uint8_t first, size_t size, std::mt19937* random) {
   std::string text(1, static_cast<char>(first));
@@ -46,10 +48,10 @@ std::vector<Question> MakeQuestions() {
     question.kind = static_cast<QuestionKind>(i % kQuestionKindCount);
     const bool generates = question.kind == QuestionKind::kGenerate ||
                            question.kind == QuestionKind::kGenerateStream;
-    const size_t size = generates ? 40 : is_cancelled ? 800 : 200;
+    const size_t size = generates ? 40 : is_cancelled ? kEndless : 200;
     question.text = TextOf(static_cast<uint8_t>(is_cancelled ? i : 255),
                            size + random() % size, &random);
-    question.max_bytes = is_cancelled ? 100 : 15 + random() % 20;
+    question.max_bytes = is_cancelled ? kEndless : 15 + random() % 20;
     // Even: an evaluation that is cancelled begins with its text.
     question.seed = is_cancelled ? 2 * i : random() % 1000;
     questions.push_back(question);
@@ -90,11 +92,11 @@ class MixedLoadTest : public ServedTest {
         .state_bytes;
   }
 
-  // Each question's answer when nothing else runs.
+  // Each common question's answer when nothing else runs.
   void AskAlone() {
     LoadClient client(server_->address());
     alone_.resize(questions_.size());
-    for (size_t i = 0; i < questions_.size(); ++i) {
+    for (size_t i = kClients; i < questions_.size(); ++i) {
       grpc::ClientContext context;
       const grpc::Status status =
           client.Ask(questions_[i], &context, nullptr, &alone_[i]);
@@ -138,13 +140,8 @@ class MixedLoadTest : public ServedTest {
         client->Ask(questions_[i], &context,
                     has_messages ? cancel : std::function<void()>(), &answer);
     watched_->Forget(first);
-    if (status.ok()) {  // quicker than the cancellation
-      EXPECT_TRUE(answer == alone_[i]) << "question " << i;
-      return;
-    }
     EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED)
         << i << ": " << status.error_message();
-    ++cancelled_count_;
   }
 
   double Requests(const std::string& outcome) const {
@@ -165,13 +162,12 @@ class MixedLoadTest : public ServedTest {
   WatchedEngine* watched_ = nullptr;
   const std::vector<Question> questions_ = MakeQuestions();
   std::vector<std::string> alone_;
-  std::atomic<int> cancelled_count_ = 0;
 };
 
 TEST_F(MixedLoadTest, EveryAnswerEqualsItsAnswerAloneAndNothingIsLeft) {
   AskAlone();
   ASSERT_TRUE(Eventually([this] { return IsIdle(); }));
-  const double alone_count = static_cast<double>(questions_.size());
+  const double alone_count = kCommonQuestions;
   ASSERT_EQ(Requests("ok"), alone_count);
   const double shared_alone = SharedSteps();
 
@@ -195,8 +191,7 @@ TEST_F(MixedLoadTest, EveryAnswerEqualsItsAnswerAloneAndNothingIsLeft) {
   EXPECT_EQ(MetricSum("grpc_server_started_total"), count);
   EXPECT_EQ(MetricSum("spanlm_requests_total"), count);
   EXPECT_EQ(Requests("ok") + Requests("cancelled"), count);
-  EXPECT_LE(Requests("cancelled"), cancelled_count_);
-  EXPECT_GT(Requests("cancelled"), 0);
+  EXPECT_EQ(Requests("cancelled"), kClients) << "one call of five";
   EXPECT_GT(SharedSteps() - shared_alone, 0);
 }
 

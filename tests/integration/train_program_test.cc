@@ -2,6 +2,7 @@
 // spanlm-train as a shell sees it: exit codes, and what goes to which stream.
 #include <cstdlib>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -52,6 +53,32 @@ TEST_F(TrainProgramTest, ExitsWith64ForWrongFlagsAndNamesTheNearestKnownOne) {
   EXPECT_EQ(outcome.exit_code, 64);
   EXPECT_THAT(outcome.err, HasSubstr("did you mean --threads"));
   EXPECT_THAT(outcome.out, IsEmpty());
+}
+
+TEST_F(TrainProgramTest, ExitsWith64ForAConfigurationThatIsNotThere) {
+  for (const std::string& file :
+       {folder_.File("nothing"), std::string(5000, 'x')}) {
+    const Outcome outcome =
+        Run({"eval-lm", "data", "--path", "m", "--config", file});
+    EXPECT_EQ(outcome.exit_code, 64);
+    EXPECT_THAT(outcome.err, HasSubstr("no such file (--config)"));
+  }
+}
+
+// What the file system itself refuses is an answer, too.
+TEST_F(TrainProgramTest, SaysNoToPathsThatNoFileCanHave) {
+  const std::string endless(5000, 'x');
+  const std::pair<std::vector<std::string>, int> cases[] = {
+      {{"inspect", endless}, 65},
+      {{"inspect", endless + ".pt"}, 65},
+      {{"score-tokens", endless, "--tokens", endless, "--out",
+        folder_.File("o")},
+       65},
+      {{"import", endless + ".pt", folder_.File("m")}, 74}};
+  for (const auto& [arguments, exit_code] : cases) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.exit_code, exit_code) << arguments[0] << outcome.err;
+  }
 }
 
 TEST_F(TrainProgramTest, ExitsWith65ForBadDataAndNamesIt) {

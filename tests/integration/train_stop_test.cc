@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/integration/child_process.h"
+#include "tests/integration/small_run.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -20,70 +21,13 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr int kStopped = 75;
 
 class TrainStopTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string text;
-    for (int i = 0; i < 6000; ++i) text += static_cast<char>(i * i % 251);
-    const std::string raw = folder_.Write("raw", text);
-    const Outcome outcome = RunProgram(
-        "spanlm-train", {"preprocess", "--raw", raw, "--destdir",
-                         folder_.File("corpus"), "--split", "5600,200,200"});
-    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  }
-
-  std::vector<std::string> Arguments(const std::string& save_dir,
-                                     int max_update) const {
-    return {"train",
-            folder_.File("corpus"),
-            "--save-dir",
-            folder_.File(save_dir),
-            "--n-layer",
-            "1",
-            "--d-model",
-            "16",
-            "--n-head",
-            "2",
-            "--d-inner",
-            "16",
-            "--attn-span",
-            "64",
-            "--dropout",
-            "0.1",
-            "--batch-size",
-            "2",
-            "--tokens-per-sample",
-            "16",
-            "--log-interval",
-            "1",
-            "--threads",
-            "1",
-            "--lr-scheduler",
-            "fixed",
-            "--max-update",
-            absl::StrCat(max_update)};
-  }
-  std::string Digest(const std::string& save_dir) const {
-    const Outcome outcome =
-        RunProgram("spanlm-train",
-                   {"inspect", folder_.File(save_dir + "/checkpoint_last")});
-    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-    std::istringstream lines(outcome.out);
-    for (std::string line; std::getline(lines, line);) {
-      if (absl::StrContains(line, "digest")) return line;
-    }
-    ADD_FAILURE() << "no digest in " << outcome.out;
-    return "";
-  }
-  int64_t SavedUpdate(const std::string& save_dir) const {
-    return nlohmann::json::parse(ReadFile(
-        folder_.File(save_dir + "/checkpoint_last/training.json")))["update"];
-  }
-
-  const TempDir folder_;
+  const SmallRun run_;
 };
 
 TEST_F(TrainStopTest, SavesOnSigtermAndGoesOnToTheSameModel) {
@@ -91,8 +35,8 @@ TEST_F(TrainStopTest, SavesOnSigtermAndGoesOnToTheSameModel) {
   constexpr int kFarAway = 1000000;
   ASSERT_OK_AND_ASSIGN(
       const auto process,
-      ChildProcess::Start("spanlm-train", Arguments("cut", kFarAway),
-                          folder_.File("err")));
+      ChildProcess::Start("spanlm-train", run_.Arguments("cut", kFarAway),
+                          run_.File("err")));
   int updates = 0;
   while (updates < 5) {
     ASSERT_OK_AND_ASSIGN(const std::string line, process->ReadLine());
@@ -100,36 +44,73 @@ TEST_F(TrainStopTest, SavesOnSigtermAndGoesOnToTheSameModel) {
   }
   process->Signal(SIGTERM);
   const std::string rest = process->ReadAll();
-  ASSERT_EQ(process->Wait(), kStopped) << ReadFile(folder_.File("err"));
+  ASSERT_EQ(process->Wait(), kStopped) << ReadFile(run_.File("err"));
   EXPECT_THAT(rest, HasSubstr("; start again to go on"));
-  const int64_t cut = SavedUpdate("cut");
+  const int64_t cut = run_.SavedUpdate("cut");
   EXPECT_GE(cut, 5);
 
   const int until = static_cast<int>(cut) + 20;
-  const Outcome resumed = RunProgram("spanlm-train", Arguments("cut", until));
+  const Outcome resumed =
+      RunProgram("spanlm-train", run_.Arguments("cut", until));
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_THAT(resumed.out, HasSubstr(absl::StrCat("at update ", cut)));
-  const Outcome whole = RunProgram("spanlm-train", Arguments("whole", until));
+  const Outcome whole =
+      RunProgram("spanlm-train", run_.Arguments("whole", until));
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
 
-  EXPECT_EQ(SavedUpdate("cut"), until);
-  EXPECT_EQ(Digest("cut"), Digest("whole"));
+  EXPECT_EQ(run_.SavedUpdate("cut"), until);
+  EXPECT_EQ(run_.Digest("cut"), run_.Digest("whole"));
+}
+
+// A validation may take longer than an orchestrator waits.
+TEST_F(TrainStopTest, SavesOnSigtermWhileItValidatesAndValidatesAfterwards) {
+  // Blocks of one symbol: thousands of them.
+  std::vector<std::string> arguments = run_.Arguments("validating", 3);
+  const std::string text = ReadFile(run_.File("raw"));
+  std::string valid;
+  while (valid.size() < 400000) valid += text;
+  const TempDir folder;
+  const std::string raw = folder.Write("raw", text + valid);
+  ASSERT_EQ(RunProgram(
+                "spanlm-train",
+                {"preprocess", "--raw", raw, "--destdir", folder.File("corpus"),
+                 "--split", absl::StrCat(text.size(), ",", valid.size(), ",0")})
+                .exit_code,
+            0);
+  arguments[1] = folder.File("corpus");
+  ASSERT_OK_AND_ASSIGN(
+      const auto process,
+      ChildProcess::Start("spanlm-train", arguments, run_.File("err")));
+  for (int updates = 0; updates < 3;) {
+    ASSERT_OK_AND_ASSIGN(const std::string line, process->ReadLine());
+    if (absl::StrContains(line, "train_inner")) ++updates;
+  }
+  process->Signal(SIGTERM);
+  const std::string rest = process->ReadAll();
+  ASSERT_EQ(process->Wait(), kStopped) << ReadFile(run_.File("err"));
+  EXPECT_THAT(rest, Not(HasSubstr("| valid |")));
+  EXPECT_EQ(run_.SavedUpdate("validating"), 3);
+
+  const Outcome resumed = RunProgram("spanlm-train", arguments);
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_THAT(resumed.out, HasSubstr("| valid |"));
 }
 
 TEST_F(TrainStopTest, WritesABareTaggedObjectALineAndAppendsToThem) {
   for (const int until : {2, 3}) {
-    ASSERT_EQ(RunProgram("spanlm-train", Arguments("run", until)).exit_code, 0);
+    ASSERT_EQ(
+        RunProgram("spanlm-train", run_.Arguments("run", until)).exit_code, 0);
   }
-  std::istringstream lines(ReadFile(folder_.File("run/train.jsonl")));
+  std::istringstream lines(ReadFile(run_.File("run/train.jsonl")));
   std::vector<std::string> tags;
   for (std::string line; std::getline(lines, line);) {
     const nlohmann::json object = nlohmann::json::parse(line, nullptr, false);
     ASSERT_TRUE(object.is_object()) << line;
     tags.push_back(object.value("tag", "none"));
   }
-  EXPECT_THAT(tags,
-              ElementsAre("train_inner", "train_inner", "valid", "serving",
-                          "train", "train_inner", "valid", "serving", "train"));
+  EXPECT_THAT(tags, ElementsAre("train_inner", "train_inner", "valid", "spans",
+                                "serving", "train", "train_inner", "valid",
+                                "spans", "serving", "train"));
 }
 
 }  // namespace

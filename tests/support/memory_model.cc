@@ -120,6 +120,14 @@ MemoryModel RandomModel(const ModelFields& fields,
   return model;
 }
 
+void UntieOutput(uint32_t seed, MemoryModel* model) {
+  const int64_t vocab = model->config->vocab_size;
+  const int64_t d = model->config->d_model;
+  const TensorSpec spec = {"crit.out_layers.0.weight", {vocab, d}};
+  std::mt19937 random(seed);
+  model->tensors.Set(spec.name, spec.shape, RandomTensor(spec, &random));
+}
+
 std::vector<uint16_t> RandomSymbols(int64_t count, int32_t vocab_size,
                                     uint32_t seed) {
   std::mt19937 random(seed);

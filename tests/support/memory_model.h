@@ -47,6 +47,9 @@ ModelFields SmallTransformerXl();
 MemoryModel RandomModel(const ModelFields& fields,
                         const std::vector<float>& spans, uint32_t seed);
 
+// Gives a Transformer-XL an output weight that is not its embedding.
+void UntieOutput(uint32_t seed, MemoryModel* model);
+
 // `count` symbols below `vocab_size`.
 std::vector<uint16_t> RandomSymbols(int64_t count, int32_t vocab_size,
                                     uint32_t seed);

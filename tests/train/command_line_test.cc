@@ -118,6 +118,16 @@ TEST_F(CommandLineTest, RefusesAMissingFileAndNamesIt) {
               StatusIs(absl::StatusCode::kNotFound, "/nowhere.toml"));
 }
 
+// A folder, and a name that no file system takes.
+TEST_F(CommandLineTest, RefusesWhatCannotBeAFileAndNamesIt) {
+  const TempDir folder;
+  for (const std::string& path :
+       {folder.File(""), std::string(5000, 'x'), std::string("a\0b", 3)}) {
+    EXPECT_THAT(ExpandArguments(app_, {"eval-lm", "--config", path}),
+                StatusIs(absl::StatusCode::kNotFound, path.substr(0, 9)));
+  }
+}
+
 TEST_F(CommandLineTest, ParsesWhatItExpands) {
   const ScopedVariable json("SPANLM_JSON", "true");
   ASSERT_OK_AND_ASSIGN(auto arguments,
@@ -135,6 +145,17 @@ TEST_F(CommandLineTest, FindsTheNearestFlagOfAMisspeltOne) {
 
   EXPECT_EQ(NearestFlag(command, "--thread"), "--threads");
   EXPECT_EQ(NearestFlag(command, "--bach-size=3"), "--batch-size");
+}
+
+TEST_F(CommandLineTest, SuggestsFlagsForWhatLooksLikeOne) {
+  try {
+    app_.parse("eval-lm stray --thread 2", /*program_name_included=*/false);
+    FAIL() << "took a flag that is none";
+  } catch (const CLI::ExtrasError&) {
+  }
+
+  EXPECT_THAT(Suggestions(app_),
+              ElementsAre("did you mean --threads for --thread?"));
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ TEST_F(EvalLmTest, PrintsTheContractsJson) {
   ASSERT_OK_AND_ASSIGN(const std::string out, Run());
 
   const auto json = nlohmann::json::parse(out);
-  EXPECT_EQ(json.size(), 8U);
+  EXPECT_EQ(json.size(), 9U);
   EXPECT_EQ(json["protocol"], "full-stream");
   EXPECT_EQ(json["scored"], 700);
   EXPECT_EQ(json["positions"], 700);
@@ -164,7 +164,7 @@ TEST_F(EvalLmTest, PicksThePartByGenSubset) {
   for (const auto& [subset, size] :
        {std::pair("train", 60), std::pair("valid", 30),
         std::pair("test", 10)}) {
-    options_.gen_subset = subset;
+    options_.gen_subsets = {subset};
     ASSERT_OK_AND_ASSIGN(const std::string out, Run());
     EXPECT_EQ(nlohmann::json::parse(out)["scored"], size);
   }
@@ -177,10 +177,43 @@ TEST_F(EvalLmTest, TakesTheNameOfAPtFileForItsModelDirectory) {
   EXPECT_EQ(Accumulator(), expected);
 }
 
-TEST_F(EvalLmTest, RefusesProtocolsThatAreNotBuiltAndSaysWhichIs) {
-  options_.protocol = "fairseq";
-  EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kUnimplemented,
-                              "--protocol full-stream"));
+TEST_F(EvalLmTest, EvaluatesSeveralPartsOneAfterTheOther) {
+  const std::string raw = folder_.Write("raw", Text(100));
+  ASSERT_OK(WriteRawCorpus(raw, folder_.File("corpus"), {60, 30, 10},
+                           [](int64_t) {}));
+  options_.gen_subsets = {"valid", "test"};
+
+  ASSERT_OK_AND_ASSIGN(const std::string out, Run());
+
+  std::istringstream lines(out);
+  for (const auto& [subset, size] :
+       {std::pair("valid", 30), std::pair("test", 10)}) {
+    std::string line;
+    ASSERT_TRUE(std::getline(lines, line));
+    EXPECT_EQ(nlohmann::json::parse(line)["gen_subset"], subset);
+    EXPECT_EQ(nlohmann::json::parse(line)["scored"], size);
+  }
+}
+
+// One row of blocks scores what the stream scores but for each block's first.
+TEST_F(EvalLmTest, BlocksAgreeWithTheStream) {
+  options_.protocol = "kimiyoung";
+  options_.batch_size = 1;
+  options_.tokens_per_sample = 64;
+  for (const ModelFields& fields : {TinyAdaptiveSpan(), TinyTransformerXl()}) {
+    ASSERT_OK(WriteTinyModel(fields, 2, options_.path));
+    options_.protocol = "full-stream";
+    ASSERT_OK_AND_ASSIGN(const std::string stream, Run());
+    options_.protocol = "kimiyoung";
+    ASSERT_OK_AND_ASSIGN(const std::string blocks, Run());
+    // A stream's first byte costs 8 bits; a row's first is not scored.
+    const double bits = nlohmann::json::parse(stream)["total_bits"];
+    EXPECT_NEAR(nlohmann::json::parse(blocks)["total_bits"], bits - 8, 0.02);
+    EXPECT_EQ(nlohmann::json::parse(blocks)["scored"], 699);
+  }
+}
+
+TEST_F(EvalLmTest, RefusesAnUnknownProtocol) {
   options_.protocol = "perplexity";
   EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kInvalidArgument,
                               "--protocol perplexity"));
@@ -188,7 +221,7 @@ TEST_F(EvalLmTest, RefusesProtocolsThatAreNotBuiltAndSaysWhichIs) {
 
 TEST_F(EvalLmTest, RefusesBadFlagsAndNamesThem) {
   const EvalLmOptions good = options_;
-  options_.gen_subset = "dev";
+  options_.gen_subsets = {"dev"};
   EXPECT_THAT(Run(),
               StatusIs(absl::StatusCode::kInvalidArgument, "--gen-subset dev"));
   options_ = good;
@@ -224,7 +257,7 @@ TEST_F(EvalLmTest, SaysWhatIsMissing) {
   options_ = good;
   MakeCorpus("");
   EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kFailedPrecondition,
-                              "the test part holds no byte"));
+                              "the test part is empty"));
 }
 
 TEST_F(EvalLmTest, RefusesATokenModel) {

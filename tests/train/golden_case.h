@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,12 @@ struct GoldenCase {
   std::string checkpoint;  // file names
   std::string tokens;
   std::string nll;
-  std::string overrides;                   // Python dict literal
-  int64_t rows = 0;                        // of tokens
-  std::vector<int64_t> blocks;             // as the reference cut them
+  std::string logp;                     // empty: no distributions stored
+  std::vector<int64_t> logp_positions;  // after which tokens
+  std::string overrides;                // Python dict literal
+  std::map<std::string, std::string> settings;  // the same, for an import
+  int64_t rows = 0;                             // of tokens
+  std::vector<int64_t> blocks;                  // as the reference cut them
   std::vector<std::vector<int64_t>> same;  // block sizes that change nothing
   bool same_length = true;                 // false: the default mask
   double mean_bits = 0;                    // 0: not given
@@ -121,6 +125,8 @@ inline std::vector<GoldenCase> AdaptiveSpanCases(const std::string& family,
     c.checkpoint = checkpoint;
     c.tokens = family + ".tokens.u16";
     c.nll = family + ".nll.f32";
+    c.logp = family + ".logp.f32";
+    c.logp_positions = evaluation["logp_positions"].get<std::vector<int64_t>>();
     c.rows = evaluation["rows"];
     c.blocks = {evaluation["block_size"].get<int64_t>()};
     c.same = KeysAsBlocks(evaluation, "block_size_differences_fp32");
@@ -149,9 +155,18 @@ inline std::vector<GoldenCase> TransformerXlCases(
       c.name = checkpoint + " " + c.nll;
       c.checkpoint = checkpoint;
       c.tokens = tokens;
-      c.overrides = PythonLiteral({{"mem_len", evaluation["mem_len"]},
-                                   {"clamp_len", evaluation["clamp_len"]},
-                                   {"same_length", evaluation["same_length"]}});
+      if (evaluation.contains("logp_f32")) {
+        c.logp = evaluation["logp_f32"];
+        c.logp_positions = common["logp_positions"].get<std::vector<int64_t>>();
+      }
+      const nlohmann::json changed = {
+          {"mem_len", evaluation["mem_len"]},
+          {"clamp_len", evaluation["clamp_len"]},
+          {"same_length", evaluation["same_length"]}};
+      c.overrides = PythonLiteral(changed);
+      for (const auto& [key, value] : changed.items()) {
+        c.settings[key] = value.dump();
+      }
       c.rows = common["rows"];
       c.blocks = {evaluation["block_size"].get<int64_t>()};
       c.same_length = evaluation["same_length"];

@@ -1,70 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Model, batcher, schedule and optimizer together against the updates that the
-// published programs made from the same weights. Tolerances are the set's
-// README's.
+// Learner, batcher and schedule together against the updates that the published
+// programs made from the same weights, in one process and in two. Tolerances
+// are the sets' READMEs'.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
-#include <ATen/TensorOperators.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <memory>
+#include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "engine/model/byte_model.h"
 #include "gtest/gtest.h"
-#include "tests/support/memory_model.h"
-#include "tests/support/status_matchers.h"
-#include "tests/train/golden_case.h"
-#include "train/optimizer.h"
-#include "train/schedule.h"
-#include "train/stream_batcher.h"
+#include "tests/train/golden_replay.h"
+#include "tests/train/thread_group.h"
 
 namespace spanlm {
 namespace {
 
-using Values = std::vector<double>;
-
-Values Read(const at::Tensor& tensor) {
-  const at::Tensor x = tensor.detach().to(at::kDouble).contiguous();
-  return Values(x.const_data_ptr<double>(),
-                x.const_data_ptr<double>() + x.numel());
-}
-
-MemoryTensors ReadTensorSet(const std::string& name) {
-  const nlohmann::json index = GoldenJson(name + ".index.json");
-  const std::string bytes = ReadFile(GoldenPath(index["data"]));
-  std::vector<TensorData> tensors;
-  for (const nlohmann::json& entry : index["tensors"]) {
-    TensorData tensor;
-    tensor.name = entry["name"];
-    tensor.shape = entry["shape"].get<std::vector<int64_t>>();
-    tensor.bytes = bytes.substr(entry["offset"], entry["bytes"]);
-    tensors.push_back(std::move(tensor));
-  }
-  return MemoryTensors(std::move(tensors));
-}
-
-// Ids are below 256, so that they pass as bytes.
-std::vector<uint8_t> ReadTokens(const std::string& name) {
-  const std::string bytes = ReadFile(GoldenPath(name));
-  std::vector<uint8_t> tokens;
-  for (size_t i = 0; i + 1 < bytes.size(); i += 2) {
-    EXPECT_EQ(bytes[i + 1], 0);
-    tokens.push_back(static_cast<uint8_t>(bytes[i]));
-  }
-  return tokens;
-}
-
-// Every one of `tensors`, by its name without `prefix`, in the set.
+// Every one of `tensors`, by its name without `prefix`, in the set;
+// `relative_tolerance` for Transformer-XL's r_net, whose gradients are near
+// Adam's eps.
 void ExpectTensorSet(const std::string& set, const std::string& prefix,
-                     const std::vector<NamedTensor>& tensors,
-                     double tolerance) {
+                     const std::vector<NamedTensor>& tensors, double tolerance,
+                     double relative_tolerance = 0) {
   const MemoryTensors expected = ReadTensorSet(set);
   size_t found = 0;
   for (const NamedTensor& tensor : tensors) {
@@ -74,141 +33,16 @@ void ExpectTensorSet(const std::string& set, const std::string& prefix,
     const std::vector<float> want = expected.Get(name);
     const Values values = Read(tensor.tensor);
     ASSERT_EQ(values.size(), want.size()) << name;
-    // Transformer-XL's r_net has gradients near Adam's eps.
+    const bool is_relative = absl::StrContains(name, "r_net");
     const double bound =
-        set == "train_k.final" && absl::StrContains(name, "r_net") ? 2e-4
-                                                                   : tolerance;
+        is_relative ? std::max(tolerance, relative_tolerance) : tolerance;
     double worst = 0;
     for (size_t i = 0; i < values.size(); ++i) {
-      const double difference = std::abs(values[i] - want[i]);
-      if (!(difference <= worst)) worst = difference;  // NaN shows
+      worst = std::max(worst, std::abs(values[i] - want[i]));
     }
     EXPECT_LE(worst, bound) << set << ": " << prefix << name;
   }
   EXPECT_EQ(found, expected.names().size()) << set;
-}
-
-struct Update {
-  double lr = 0, loss = 0, span_loss = 0;
-  StepReport step;
-};
-
-// One of the set's runs, update by update.
-class Replay {
- public:
-  Replay(const std::string& name, const ModelFields& fields,
-         const OptimizerOptions& optimizer, const ScheduleOptions& schedule,
-         at::ScalarType type)
-      : json_(GoldenJson(name + ".json")),
-        tokens_(ReadTokens(name == "train_k" ? "train_k.tokens.u16"
-                                             : "train.tokens.u16")),
-        batcher_(*StreamBatcher::Create(tokens_, json_["batch"],
-                                        json_["block_size"], 1)),
-        model_(*LoadByteModel(*ModelConfig::Create(fields),
-                              ReadTensorSet(name + ".initial"), type)),
-        optimizer_(NewOptimizer(optimizer, model_->parameters())),
-        schedule_(schedule),
-        memory_(model_->NewMemory(json_["batch"], PassOptions())) {}
-
-  Update Next() {
-    const StreamBatch batch = batcher_.Next();
-    const at::Tensor logits =
-        model_->Forward(batch.tokens, PassOptions(), &memory_);
-    at::Tensor loss =
-        at::cross_entropy_loss(logits.flatten(0, 1), batch.targets.flatten());
-    Update update;
-    update.loss = loss.item<double>();
-    if (model_->SpanSum().defined()) {
-      const at::Tensor spans =
-          model_->SpanSum() * json_["span_loss_coefficient"].get<double>();
-      update.span_loss = spans.item<double>();
-      loss = loss + spans;
-    }
-    std::vector<at::Tensor> parameters;
-    for (const NamedTensor& parameter : model_->parameters()) {
-      parameters.push_back(parameter.tensor);
-    }
-    const auto gradients = torch::autograd::grad({loss}, parameters);
-    gradients_.clear();
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      parameters[i].mutable_grad() = gradients[i].contiguous();
-      gradients_.push_back({model_->parameters()[i].name, gradients[i]});
-    }
-    update.lr = LearningRate(schedule_, ++update_, 0);
-    update.step = optimizer_->Step(update.lr);
-    model_->ClampSpans();
-    return update;
-  }
-
-  const nlohmann::json& json() const { return json_; }
-  const ByteModel& model() const { return *model_; }
-  const Optimizer& optimizer() const { return *optimizer_; }
-  const std::vector<NamedTensor>& gradients() const { return gradients_; }
-  std::vector<Values> Spans() const {
-    std::vector<Values> spans;
-    for (const NamedTensor& parameter : model_->parameters()) {
-      if (!absl::EndsWith(parameter.name, "current_val")) continue;
-      spans.push_back(Read(parameter.tensor));
-    }
-    return spans;
-  }
-
- private:
-  const nlohmann::json json_;
-  const std::vector<uint8_t> tokens_;
-  StreamBatcher batcher_;
-  std::unique_ptr<ByteModel> model_;
-  std::unique_ptr<Optimizer> optimizer_;
-  ScheduleOptions schedule_;
-  ModelMemory memory_;
-  std::vector<NamedTensor> gradients_;
-  int64_t update_ = 0;
-};
-
-ModelFields CommonFields(const nlohmann::json& hyperparameters) {
-  ModelFields fields;
-  fields.n_layer = hyperparameters["n_layer"];
-  fields.d_model = hyperparameters["d_model"];
-  fields.n_head = hyperparameters["n_head"];
-  fields.d_head = fields.d_model / fields.n_head;
-  fields.d_inner = hyperparameters["d_inner"];
-  return fields;
-}
-
-std::unique_ptr<Replay> OriginalRun(at::ScalarType type) {
-  const nlohmann::json json = GoldenJson("train_o.json");
-  const nlohmann::json& hyperparameters = json["hyperparameters"];
-  ModelFields fields = CommonFields(hyperparameters);
-  fields.vocab_size = hyperparameters["vocab_size"];
-  fields.attn_span = hyperparameters["attn_span"];
-  fields.ramp = hyperparameters["adapt_span_ramp"];
-  OptimizerOptions optimizer;
-  optimizer.adagrad_clip = json["clip"];
-  ScheduleOptions schedule;
-  schedule.lr = json["lr"];
-  schedule.warmup_updates = json["warmup_updates"];
-  return std::make_unique<Replay>("train_o", fields, optimizer, schedule, type);
-}
-
-std::unique_ptr<Replay> KimiyoungRun(at::ScalarType type) {
-  const nlohmann::json json = GoldenJson("train_k.json");
-  const nlohmann::json& hyperparameters = json["hyperparameters"];
-  ModelFields fields = CommonFields(hyperparameters);
-  fields.architecture = Architecture::kTransformerXl;
-  fields.vocab_size = hyperparameters["n_token"];
-  fields.mem_len = hyperparameters["mem_len"];
-  fields.clamp_len = hyperparameters["clamp_len"];
-  fields.same_length = hyperparameters["same_length"];
-  fields.tie_biases = true;
-  fields.memory_start = MemoryStart::kEmpty;
-  OptimizerOptions optimizer;
-  optimizer.kind = OptimizerKind::kAdam;
-  optimizer.clip_norm = 0.25;
-  ScheduleOptions schedule;
-  schedule.scheduler = LrScheduler::kCosine;
-  schedule.lr = json["lr"];
-  schedule.max_update = json["updates"];
-  return std::make_unique<Replay>("train_k", fields, optimizer, schedule, type);
 }
 
 void ExpectSpans(const std::vector<Values>& spans, const nlohmann::json& want,
@@ -231,101 +65,228 @@ std::vector<int32_t> Windows(const ByteModel& model) {
   return windows;
 }
 
-class ReplayGoldenTest : public testing::Test {
+// How many processes share the rows.
+class ReplayGoldenTest : public testing::TestWithParam<int> {
  protected:
-  void Need(const std::string& name) {
+  // Whether the set is here.
+  bool Has(const std::string& name) {
+    at::set_num_threads(1);  // as the reference ran
     for (const char* file :
          {".json", ".initial.index.json", ".final.index.json"}) {
-      if (!IsThere(name + file)) {
-        GTEST_SKIP() << GoldenPath(name + file) << " is not here";
+      if (!IsThere(name + file)) return false;
+    }
+    return true;
+  }
+
+  // `body` sees the first process's part; the others' run beside it.
+  void RunReplay(
+      const PublishedRun& run, at::ScalarType type,
+      const std::function<void(Replay*, const nlohmann::json&)>& each,
+      const std::function<void(const Replay&)>& at_end) {
+    RunAsGroup(GetParam(), [&](ProcessGroup* group) {
+      at::set_num_threads(1);  // a thread's own
+      Replay replay(run, type, group);
+      for (const nlohmann::json& want : run.json["updates_log"]) {
+        if (group->is_first()) {
+          SCOPED_TRACE(testing::Message() << "update " << want["update"]);
+          each(&replay, want);
+        } else {
+          replay.Next();
+        }
       }
-    }
-    at::set_num_threads(1);  // as the reference ran
+      if (group->is_first()) at_end(replay);
+    });
   }
 };
 
-class OriginalReplayGoldenTest : public ReplayGoldenTest {
- protected:
-  void SetUp() override { Need("train_o"); }
-};
+INSTANTIATE_TEST_SUITE_P(Processes, ReplayGoldenTest, testing::Values(1, 2),
+                         [](const auto& info) {
+                           return info.param == 1 ? "one" : "two";
+                         });
 
-TEST_F(OriginalReplayGoldenTest, MakesThePublishedUpdatesInSinglePrecision) {
-  const auto replay = OriginalRun(at::kFloat);
-  for (const nlohmann::json& want : replay->json()["updates_log"]) {
-    SCOPED_TRACE(testing::Message() << "update " << want["update"]);
-    EXPECT_EQ(Windows(replay->model()),
-              want["window_L_before"].get<std::vector<int32_t>>());
-    const Update update = replay->Next();
-    EXPECT_DOUBLE_EQ(update.lr, want["lr"].get<double>());
-    EXPECT_NEAR(update.loss, want["token_loss_nats"].get<double>(), 2e-6);
-    EXPECT_NEAR(update.span_loss, want["span_loss"].get<double>(), 5e-8);
-    ExpectSpans(replay->Spans(), want["z_after"], 3e-7);
-    double average = 0;
-    int32_t longest = 0;
-    for (const LayerWindow& window : replay->model().windows()) {
-      average += window.average_span / 2.0;
-      longest = std::max(longest, window.max_size);
-    }
-    EXPECT_EQ(average, want["average_span_after"].get<double>());
-    EXPECT_EQ(longest, want["max_span_after"].get<int32_t>());
-    if (want["gradient_norms"].is_null()) continue;
-    for (const NamedTensor& gradient : replay->gradients()) {
-      const double norm = want["gradient_norms"][gradient.name];
-      EXPECT_NEAR(at::linalg_vector_norm(gradient.tensor).item<double>(), norm,
-                  1.5e-5 * norm)
-          << gradient.name;
-    }
-    if (want["update"] == 1) {
-      ExpectTensorSet("train_o.gradient1", "", replay->gradients(), 5e-7);
-    }
-  }
-  ExpectTensorSet("train_o.final", "", replay->model().parameters(), 1e-5);
-  ExpectTensorSet("train_o.adagrad_sum", "adagrad_sum.",
-                  replay->optimizer().State(), 2e-6);
-}
-
-TEST_F(OriginalReplayGoldenTest, MakesThePublishedUpdatesInDouble) {
-  const auto replay = OriginalRun(at::kDouble);
-  for (const nlohmann::json& want : replay->json()["updates_log"]) {
-    SCOPED_TRACE(testing::Message() << "update " << want["update"]);
-    const Update update = replay->Next();
-    EXPECT_NEAR(update.loss, want["fp64"]["token_loss_nats"].get<double>(),
-                1e-12);
-    ExpectSpans(replay->Spans(), want["fp64"]["z_after"], 1e-12);
+void ExpectGradientNorms(const Replay& replay, const nlohmann::json& want,
+                         double relative_tolerance) {
+  if (want.is_null()) return;
+  for (const NamedTensor& gradient : replay.learner().gradients()) {
+    const double norm = want[gradient.name];
+    EXPECT_NEAR(at::linalg_vector_norm(gradient.tensor).item<double>(), norm,
+                relative_tolerance * norm)
+        << gradient.name;
   }
 }
 
-class KimiyoungReplayGoldenTest : public ReplayGoldenTest {
- protected:
-  void SetUp() override { Need("train_k"); }
-};
-
-TEST_F(KimiyoungReplayGoldenTest, MakesThePublishedUpdatesInSinglePrecision) {
-  const auto replay = KimiyoungRun(at::kFloat);
-  for (const nlohmann::json& want : replay->json()["updates_log"]) {
-    SCOPED_TRACE(testing::Message() << "update " << want["update"]);
-    const Update update = replay->Next();
-    EXPECT_DOUBLE_EQ(update.lr, want["lr"].get<double>());
-    EXPECT_NEAR(update.loss, want["token_loss_nats"].get<double>(), 2e-6);
-    EXPECT_NEAR(update.step.gradient_norm,
-                want["global_gradient_norm_before_clip"].get<double>(), 2e-6);
-    if (want["update"] == 1) {
-      ExpectTensorSet("train_k.gradient1", "", replay->gradients(), 5e-7);
-    }
-  }
-  ExpectTensorSet("train_k.final", "", replay->model().parameters(), 7e-6);
-  const auto state = replay->optimizer().State();
-  ExpectTensorSet("train_k.adam_m", "adam_m.", state, 5e-8);
-  ExpectTensorSet("train_k.adam_v", "adam_v.", state, 2e-10);
+TEST_P(ReplayGoldenTest, OriginalInSinglePrecision) {
+  if (!Has("train_o")) GTEST_SKIP() << GoldenPath("train_o") << " is not here";
+  RunReplay(
+      AdaptiveSpanRun("train_o"), at::kFloat,
+      [](Replay* replay, const nlohmann::json& want) {
+        EXPECT_EQ(Windows(replay->learner().model()),
+                  want["window_L_before"].get<std::vector<int32_t>>());
+        const Update update = replay->Next();
+        EXPECT_DOUBLE_EQ(update.lr, want["lr"].get<double>());
+        EXPECT_NEAR(update.loss, want["token_loss_nats"].get<double>(), 2e-6);
+        EXPECT_NEAR(update.span_loss, want["span_loss"].get<double>(), 5e-8);
+        ExpectSpans(replay->Spans(), want["z_after"], 3e-7);
+        double average = 0;
+        int32_t longest = 0;
+        for (const LayerWindow& window : replay->learner().model().windows()) {
+          average += window.average_span / 2.0;
+          longest = std::max(longest, window.max_size);
+        }
+        EXPECT_EQ(average, want["average_span_after"].get<double>());
+        EXPECT_EQ(longest, want["max_span_after"].get<int32_t>());
+        ExpectGradientNorms(*replay, want["gradient_norms"], 1.5e-5);
+        if (want["update"] == 1) {
+          ExpectTensorSet("train_o.gradient1", "",
+                          replay->learner().gradients(), 5e-7);
+        }
+      },
+      [](const Replay& replay) {
+        ExpectTensorSet("train_o.final", "",
+                        replay.learner().model().parameters(), 1e-5);
+        ExpectTensorSet("train_o.adagrad_sum", "adagrad_sum.",
+                        replay.learner().State(), 2e-6);
+      });
 }
 
-TEST_F(KimiyoungReplayGoldenTest, MakesThePublishedUpdatesInDouble) {
-  const auto replay = KimiyoungRun(at::kDouble);
-  for (const nlohmann::json& want : replay->json()["updates_log"]) {
-    EXPECT_NEAR(replay->Next().loss,
-                want["fp64"]["token_loss_nats"].get<double>(), 3e-8)
-        << "update " << want["update"];
+TEST_P(ReplayGoldenTest, OriginalInDouble) {
+  if (!Has("train_o")) GTEST_SKIP() << GoldenPath("train_o") << " is not here";
+  RunReplay(
+      AdaptiveSpanRun("train_o"), at::kDouble,
+      [](Replay* replay, const nlohmann::json& want) {
+        const Update update = replay->Next();
+        EXPECT_NEAR(update.loss, want["fp64"]["token_loss_nats"].get<double>(),
+                    1e-12);
+        ExpectSpans(replay->Spans(), want["fp64"]["z_after"], 1e-12);
+      },
+      [](const Replay&) {});
+}
+
+TEST_P(ReplayGoldenTest, FairseqAdaptiveSpanInSinglePrecision) {
+  if (!Has("train_f")) GTEST_SKIP() << GoldenPath("train_f") << " is not here";
+  RunReplay(
+      AdaptiveSpanRun("train_f"), at::kFloat,
+      [](Replay* replay, const nlohmann::json& want) {
+        EXPECT_EQ(Windows(replay->learner().model()),
+                  want["window_L_before"].get<std::vector<int32_t>>());
+        const Update update = replay->Next();
+        EXPECT_DOUBLE_EQ(update.lr, want["lr"].get<double>());
+        EXPECT_NEAR(update.loss,
+                    want["token_loss_nats_over_all_positions"].get<double>(),
+                    2e-6);
+        EXPECT_NEAR(update.span_loss, want["span_loss"].get<double>(), 5e-8);
+        ExpectSpans(replay->Spans(), want["z_after_unclamped"], 4e-7);
+        ExpectGradientNorms(*replay, want["gradient_norms"], 5e-6);
+        if (want["update"] == 1) {
+          ExpectTensorSet("train_f.gradient1", "",
+                          replay->learner().gradients(), 2e-7);
+        }
+      },
+      [](const Replay& replay) {
+        ExpectTensorSet("train_f.final", "",
+                        replay.learner().model().parameters(), 7e-6);
+        ExpectTensorSet("train_f.adagrad_sum", "adagrad_sum.",
+                        replay.learner().State(), 4e-6);
+      });
+}
+
+TEST_P(ReplayGoldenTest, FairseqAdaptiveSpanInDouble) {
+  if (!Has("train_f")) GTEST_SKIP() << GoldenPath("train_f") << " is not here";
+  RunReplay(
+      AdaptiveSpanRun("train_f"), at::kDouble,
+      [](Replay* replay, const nlohmann::json& want) {
+        const nlohmann::json& fp64 = want["fp64"];
+        EXPECT_NEAR(replay->Next().loss,
+                    fp64["token_loss_nats_over_all_positions"].get<double>(),
+                    3e-7);
+        ExpectSpans(replay->Spans(), fp64["z_after_unclamped"], 1e-7);
+      },
+      [](const Replay&) {});
+}
+
+TEST_P(ReplayGoldenTest, KimiyoungInSinglePrecision) {
+  if (!Has("train_k")) GTEST_SKIP() << GoldenPath("train_k") << " is not here";
+  RunReplay(
+      TransformerXlRun("train_k"), at::kFloat,
+      [](Replay* replay, const nlohmann::json& want) {
+        const Update update = replay->Next();
+        EXPECT_DOUBLE_EQ(update.lr, want["lr"].get<double>());
+        EXPECT_NEAR(update.loss, want["token_loss_nats"].get<double>(), 2e-6);
+        EXPECT_NEAR(update.step.gradient_norm,
+                    want["global_gradient_norm_before_clip"].get<double>(),
+                    2e-6);
+        if (want["update"] == 1) {
+          ExpectTensorSet("train_k.gradient1", "",
+                          replay->learner().gradients(), 5e-7);
+        }
+      },
+      [](const Replay& replay) {
+        ExpectTensorSet("train_k.final", "",
+                        replay.learner().model().parameters(), 7e-6, 2e-4);
+        const auto state = replay.learner().State();
+        ExpectTensorSet("train_k.adam_m", "adam_m.", state, 5e-8);
+        ExpectTensorSet("train_k.adam_v", "adam_v.", state, 2e-10);
+      });
+}
+
+TEST_P(ReplayGoldenTest, KimiyoungInDouble) {
+  if (!Has("train_k")) GTEST_SKIP() << GoldenPath("train_k") << " is not here";
+  RunReplay(
+      TransformerXlRun("train_k"), at::kDouble,
+      [](Replay* replay, const nlohmann::json& want) {
+        EXPECT_NEAR(replay->Next().loss,
+                    want["fp64"]["token_loss_nats"].get<double>(), 3e-8);
+      },
+      [](const Replay&) {});
+}
+
+TEST_P(ReplayGoldenTest, FairseqTransformerXlInSinglePrecision) {
+  if (!Has("train_hf")) {
+    GTEST_SKIP() << GoldenPath("train_hf") << " is not here";
   }
+  RunReplay(
+      TransformerXlRun("train_hf"), at::kFloat,
+      [](Replay* replay, const nlohmann::json& want) {
+        const Update update = replay->Next();
+        EXPECT_DOUBLE_EQ(update.lr, want["lr"].get<double>());
+        EXPECT_NEAR(update.loss,
+                    want["token_loss_nats_over_all_positions"].get<double>(),
+                    1e-5);
+        const double norm = want["global_gradient_norm_before_clip"];
+        EXPECT_NEAR(update.step.gradient_norm, norm, 1e-5 * norm);
+        if (want["update"] == 1) {
+          ExpectTensorSet("train_hf.gradient1", "",
+                          replay->learner().gradients(), 1e-6);
+        }
+      },
+      [](const Replay& replay) {
+        ExpectTensorSet("train_hf.final", "",
+                        replay.learner().model().parameters(), 5e-4, 2e-3);
+        const auto state = replay.learner().State();
+        ExpectTensorSet("train_hf.adam_m", "adam_m.", state, 1e-6);
+        ExpectTensorSet("train_hf.adam_v", "adam_v.", state, 1e-9);
+      });
+}
+
+// Where eps is added is no detail: torch.optim's place gives other weights.
+TEST_P(ReplayGoldenTest, FairseqTransformerXlUnderTorchsAdam) {
+  if (!Has("train_hf")) {
+    GTEST_SKIP() << GoldenPath("train_hf") << " is not here";
+  }
+  PublishedRun run = TransformerXlRun("train_hf");
+  run.learner.optimizer.eps_place = AdamEps::kAfterCorrection;
+  RunReplay(
+      run, at::kFloat,
+      [](Replay* replay, const nlohmann::json& want) {
+        const nlohmann::json& torch = want["torch_adam_fp32"];
+        EXPECT_NEAR(replay->Next().loss,
+                    torch["token_loss_nats_over_all_positions"].get<double>(),
+                    1e-5);
+      },
+      [](const Replay& replay) {
+        ExpectTensorSet("train_hf.final_torch_adam", "",
+                        replay.learner().model().parameters(), 5e-4, 1e-2);
+      });
 }
 
 }  // namespace

@@ -58,7 +58,8 @@ absl::Status WriteTinyModel(const ModelFields& fields, uint64_t seed,
   SPANLM_ASSIGN_OR_RETURN(const ModelConfig config,
                           ModelConfig::Create(fields));
   const std::unique_ptr<ByteModel> model = NewByteModel(config);
-  model->Initialize(at::make_generator<at::CPUGeneratorImpl>(seed));
+  model->Initialize(Initialization::kOriginal,
+                    at::make_generator<at::CPUGeneratorImpl>(seed));
   ModelContents contents;
   contents.fields = fields;
   for (const NamedTensor& parameter : model->parameters()) {

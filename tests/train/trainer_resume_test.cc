@@ -34,6 +34,8 @@ struct ResumeCase {
   std::string name;
   MakeRun make;
   Precision precision = Precision::kFull;
+  SemanticsKind semantics = SemanticsKind::kOriginal;
+  int32_t update_freq = 1;
 };
 
 void PrintTo(const ResumeCase& each, std::ostream* os) { *os << each.name; }
@@ -47,6 +49,9 @@ class TrainerResumeTest : public testing::TestWithParam<ResumeCase> {
   TrainOptions Options(const std::string& save_dir) const {
     TrainOptions options = GetParam().make(data_, folder_.File(save_dir));
     options.precision = GetParam().precision;
+    options.semantics_kind = GetParam().semantics;
+    options.semantics = SemanticsOf(GetParam().semantics);
+    options.update_freq = GetParam().update_freq;
     options.threads = 2;
     return options;
   }
@@ -54,12 +59,13 @@ class TrainerResumeTest : public testing::TestWithParam<ResumeCase> {
   // Trains until `until` updates are done, saves, and appends each loss.
   void Train(const std::string& save_dir, int until,
              std::vector<double>* losses) {
-    ASSERT_OK_AND_ASSIGN(const auto trainer,
-                         Trainer::Create(Options(save_dir), &stop_));
+    ASSERT_OK_AND_ASSIGN(
+        const auto trainer,
+        Trainer::Create(Options(save_dir), &stop_, group_.get()));
     ASSERT_EQ(trainer->progress().update, static_cast<int64_t>(losses->size()));
     while (trainer->progress().update < until) {
       ASSERT_OK_AND_ASSIGN(const UpdateReport report, trainer->Update());
-      losses->push_back(report.loss_nats);
+      losses->push_back(report.nats);
     }
     ASSERT_OK(trainer->Save("checkpoint_last"));
   }
@@ -72,6 +78,7 @@ class TrainerResumeTest : public testing::TestWithParam<ResumeCase> {
   const TempDir folder_;
   const std::string data_;
   const std::atomic<bool> stop_{false};
+  const std::unique_ptr<ProcessGroup> group_ = ProcessGroup::Alone();
 };
 
 TEST_P(TrainerResumeTest, IsEqualToTheBitWhereverItIsCut) {
@@ -100,10 +107,14 @@ TEST_P(TrainerResumeTest, IsEqualToTheBitWhereverItIsCut) {
 
 INSTANTIATE_TEST_SUITE_P(
     Runs, TrainerResumeTest,
-    testing::Values(ResumeCase{"adaptive_span_adagrad", &AdaptiveSpanRun},
-                    ResumeCase{"transformer_xl_adam_cosine", &TransformerXlRun},
-                    ResumeCase{"adaptive_span_bf16", &AdaptiveSpanRun,
-                               Precision::kBf16}),
+    testing::Values(
+        ResumeCase{"adaptive_span_adagrad", &AdaptiveSpanRun},
+        ResumeCase{"transformer_xl_adam_cosine", &TransformerXlRun},
+        ResumeCase{"adaptive_span_bf16", &AdaptiveSpanRun, Precision::kBf16},
+        ResumeCase{"adaptive_span_fp16_fairseq", &AdaptiveSpanRun,
+                   Precision::kHalf, SemanticsKind::kFairseq},
+        ResumeCase{"transformer_xl_fairseq_two_batches", &TransformerXlRun,
+                   Precision::kFull, SemanticsKind::kFairseq, 2}),
     [](const auto& info) { return info.param.name; });
 
 class TrainerRestoreTest : public testing::Test {
@@ -113,7 +124,8 @@ class TrainerRestoreTest : public testing::Test {
                                  folder_.File("run"))) {}
 
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options_, &stop_));
+    ASSERT_OK_AND_ASSIGN(const auto trainer,
+                         Trainer::Create(options_, &stop_, group_.get()));
     ASSERT_OK(trainer->Update());
     ASSERT_OK(trainer->Save("checkpoint_last"));
   }
@@ -121,7 +133,7 @@ class TrainerRestoreTest : public testing::Test {
   absl::Status Restore(const std::function<void(TrainOptions*)>& change) {
     TrainOptions options = options_;
     change(&options);
-    return Trainer::Create(options, &stop_).status();
+    return Trainer::Create(options, &stop_, group_.get()).status();
   }
   absl::Status Restore() {
     return Restore([](TrainOptions*) {});
@@ -139,6 +151,7 @@ class TrainerRestoreTest : public testing::Test {
 
   const TempDir folder_;
   const std::atomic<bool> stop_{false};
+  const std::unique_ptr<ProcessGroup> group_ = ProcessGroup::Alone();
   TrainOptions options_;
 };
 
@@ -149,8 +162,7 @@ TEST_F(TrainerRestoreTest, RefusesWhatMustNotChangeByName) {
   } cases[] = {
       {"tokens_per_sample was 16 and is now 8",
        [](TrainOptions* o) { o->tokens_per_sample = 8; }},
-      {"batch_size was 4 and is now 2",
-       [](TrainOptions* o) { o->batch_size = 2; }},
+      {"rows was 4 and is now 2", [](TrainOptions* o) { o->batch_size = 2; }},
       {"seed was 3 and is now 4", [](TrainOptions* o) { o->seed = 4; }},
       {R"(optimizer was "adagrad_with_grad_clip" and is now "adam")",
        [](TrainOptions* o) {
@@ -161,6 +173,10 @@ TEST_F(TrainerRestoreTest, RefusesWhatMustNotChangeByName) {
        [](TrainOptions* o) { o->precision = Precision::kBf16; }},
       {"another model than the flags describe",
        [](TrainOptions* o) { o->model.d_inner = 32; }},
+      {R"(semantics was "original" and is now "fairseq")",
+       [](TrainOptions* o) { o->semantics_kind = SemanticsKind::kFairseq; }},
+      {"update_freq was 1 and is now 3",
+       [](TrainOptions* o) { o->update_freq = 3; }},
       {"another model than the flags describe",
        [](TrainOptions* o) { o->model.attn_span = 256; }},
   };
@@ -170,6 +186,43 @@ TEST_F(TrainerRestoreTest, RefusesWhatMustNotChangeByName) {
         StatusIs(absl::StatusCode::kFailedPrecondition,
                  AllOf(HasSubstr("checkpoint_last"), HasSubstr(c.name))));
   }
+}
+
+TEST_F(TrainerRestoreTest, RefusesAnotherText) {
+  std::string text = RandomText(400, 1);
+  text[200] ^= 1;
+  WriteCorpus(folder_, text, "");
+
+  EXPECT_THAT(Restore(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  HasSubstr("text was")));
+}
+
+TEST_F(TrainerRestoreTest, StartsANewRunWithTheWeightsOfAnother) {
+  ASSERT_OK_AND_ASSIGN(const auto first,
+                       Trainer::Create(options_, &stop_, group_.get()));
+  for (const Precision precision : {Precision::kFull, Precision::kHalf}) {
+    TrainOptions options = options_;
+    options.save_dir = folder_.File("tuned");
+    options.finetune_from_model = folder_.File("run/checkpoint_last");
+    options.precision = precision;
+    ASSERT_OK_AND_ASSIGN(const auto tuned,
+                         Trainer::Create(options, &stop_, group_.get()));
+
+    EXPECT_EQ(tuned->progress().update, 0);
+    EXPECT_EQ(tuned->learner().optimizer().step_count(), 0);
+    const auto& masters = tuned->learner().optimizer().parameters();
+    for (size_t i = 0; i < masters.size(); ++i) {
+      EXPECT_TRUE(
+          masters[i].tensor.equal(first->model().parameters()[i].tensor))
+          << masters[i].name;
+    }
+  }
+  TrainOptions options = options_;
+  options.save_dir = folder_.File("none");
+  options.finetune_from_model = "nowhere";
+  EXPECT_THAT(Trainer::Create(options, &stop_, group_.get()),
+              StatusIs(absl::StatusCode::kNotFound,
+                       HasSubstr("--finetune-from-model nowhere")));
 }
 
 TEST_F(TrainerRestoreTest, TakesWhatMayChange) {
@@ -186,7 +239,8 @@ TEST_F(TrainerRestoreTest, FindsADirectoryByPathAndByFairseqsName) {
   options.save_dir = folder_.File("elsewhere");
   options.restore_file = folder_.File("run/checkpoint_last.pt");
 
-  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+  ASSERT_OK_AND_ASSIGN(const auto trainer,
+                       Trainer::Create(options, &stop_, group_.get()));
 
   EXPECT_EQ(trainer->progress().update, 1);
 }
@@ -194,11 +248,12 @@ TEST_F(TrainerRestoreTest, FindsADirectoryByPathAndByFairseqsName) {
 TEST_F(TrainerRestoreTest, StartsAnewOnlyWhereNothingWasAskedFor) {
   TrainOptions options = options_;
   options.save_dir = folder_.File("new");
-  ASSERT_OK_AND_ASSIGN(const auto trainer, Trainer::Create(options, &stop_));
+  ASSERT_OK_AND_ASSIGN(const auto trainer,
+                       Trainer::Create(options, &stop_, group_.get()));
   EXPECT_EQ(trainer->progress().update, 0);
 
   options.restore_file = "checkpoint7";
-  EXPECT_THAT(Trainer::Create(options, &stop_),
+  EXPECT_THAT(Trainer::Create(options, &stop_, group_.get()),
               StatusIs(absl::StatusCode::kNotFound,
                        "--restore-file checkpoint7: no such directory"));
 }
@@ -222,11 +277,17 @@ TEST_F(TrainerRestoreTest, RefusesDamagedProgressByName) {
   } cases[] = {
       {"offset", -16, absl::StatusCode::kDataLoss, "offset is -16"},
       {"offset", 1.5, absl::StatusCode::kDataLoss, "offset is 1.5"},
+      {"offset", INT64_MAX, absl::StatusCode::kDataLoss,
+       "offset is 9223372036854775807, want 0 to 100"},
+      {"epoch", INT64_MAX, absl::StatusCode::kDataLoss,
+       "epoch is 9223372036854775807"},
+      {"validation_pending", 1, absl::StatusCode::kDataLoss,
+       "no validation_pending"},
       {"epoch", 0, absl::StatusCode::kDataLoss, "epoch is 0"},
       {"update", -1, absl::StatusCode::kDataLoss, "update is -1"},
       {"seconds", "x", absl::StatusCode::kDataLoss, "no number seconds"},
       {"fixed_options", 1, absl::StatusCode::kDataLoss, "no fixed_options"},
-      {"format_version", 2, absl::StatusCode::kFailedPrecondition,
+      {"format_version", 1, absl::StatusCode::kFailedPrecondition,
        "another format_version"},
   };
   const std::string whole = ReadFile(folder_.File(Path("training.json")));

@@ -16,8 +16,13 @@
 namespace spanlm {
 namespace {
 
-std::vector<uint8_t> Bytes(const std::vector<uint16_t>& symbols) {
-  return std::vector<uint8_t>(symbols.begin(), symbols.end());
+// By slices, from the model's start.
+Validation ValidateSlices(const ByteModel& model,
+                          const std::vector<uint16_t>& symbols, int64_t rows,
+                          int64_t block) {
+  ValidateOptions options;
+  options.rows = WholeBatch(RowLayout::kSlices, rows, block);
+  return Validate(model, SymbolText(absl::MakeConstSpan(symbols)), options);
 }
 
 // What the renormaliser's epsilon, which the plain form lacks, makes of 57
@@ -53,13 +58,12 @@ TEST(ValidateTest, ScoresAllButTheFirstSymbolOfEveryRow) {
                                  ? kEpsilonBits
                                  : kFrequencyBits;
     for (const int64_t block : {1, 7, 19, 100}) {
-      const Validation validation =
-          Validate(*model, Bytes(symbols), 3, block, Precision::kFull);
+      const Validation validation = ValidateSlices(*model, symbols, 3, block);
 
       EXPECT_EQ(validation.scored, 3 * 19);
       EXPECT_NEAR(validation.bits, expected, tolerance)
           << "blocks of " << block;
-      EXPECT_DOUBLE_EQ(validation.bits_per_byte(), validation.bits / 57);
+      EXPECT_DOUBLE_EQ(validation.bits_per_symbol(), validation.bits / 57);
     }
   }
 }
@@ -73,8 +77,7 @@ TEST(ValidateTest, IsTheSameWithAnyNumberOfThreads) {
   double bits[2];
   for (const int threads : {1, 2}) {
     at::set_num_threads(threads);
-    bits[threads - 1] =
-        Validate(*model, Bytes(symbols), 5, 8, Precision::kFull).bits;
+    bits[threads - 1] = ValidateSlices(*model, symbols, 5, 8).bits;
   }
   at::set_num_threads(1);
   EXPECT_NEAR(bits[0], bits[1], 1e-9);
@@ -86,10 +89,77 @@ TEST(ValidateTest, ScoresNothingWhereRowsHaveNoSecondSymbol) {
                        LoadByteModel(memory.config, memory.tensors));
   for (const size_t size : {0U, 2U, 7U}) {
     const Validation validation =
-        Validate(*model, std::vector<uint8_t>(size, 1), 4, 8, Precision::kFull);
+        ValidateSlices(*model, std::vector<uint16_t>(size, 1), 4, 8);
     EXPECT_EQ(validation.scored, 0) << size;
-    EXPECT_EQ(validation.bits_per_byte(), 0) << size;
+    EXPECT_EQ(validation.bits_per_symbol(), 0) << size;
   }
+}
+
+// What fairseq leaves out is each block's last prediction.
+TEST(ValidateTest, BlocksLeaveOutTheirLastPredictionAndCountPads) {
+  // Seven blocks of 8, the last of 5: two rows of three, one block left over;
+  // one row of all seven.
+  const std::vector<uint16_t> symbols = RandomSymbols(53, 40, 5);
+  const MemoryModel memory = RandomModel(SmallAdaptiveSpan(), {0.1F}, 2);
+  ASSERT_OK_AND_ASSIGN(
+      const auto model,
+      LoadByteModel(memory.config, memory.tensors, at::kDouble));
+  const auto log_probs = DenseLogProbs(memory.config, memory.tensors, symbols);
+  double nats = 0;
+  for (size_t t = 0; t + 1 < symbols.size(); ++t) {
+    if (t % 8 != 7) nats -= log_probs[t][symbols[t + 1]];
+  }
+  ValidateOptions options;
+  options.rows = WholeBatch(RowLayout::kBlocks, 1, 8);
+  const SymbolText text(absl::MakeConstSpan(symbols));
+
+  const Validation one = Validate(*model, text, options);
+
+  EXPECT_NEAR(one.bits, nats / M_LN2, kEpsilonBits);
+  EXPECT_EQ(one.scored, 6 * 7 + 4);
+  EXPECT_EQ(one.positions, 53);
+  options.rows = WholeBatch(RowLayout::kBlocks, 2, 8);
+  const Validation two = Validate(*model, text, options);
+  EXPECT_EQ(two.scored, 2 * 3 * 7);
+  EXPECT_EQ(two.positions, 48);
+  EXPECT_EQ(two.blocks, 3);
+}
+
+TEST(ValidateTest, GoesOnFromMemoriesAndMovesThem) {
+  const std::vector<uint16_t> symbols = RandomSymbols(65, 40, 5);
+  const MemoryModel memory = RandomModel(SmallAdaptiveSpan(), {0.1F}, 2);
+  ASSERT_OK_AND_ASSIGN(
+      const auto model,
+      LoadByteModel(memory.config, memory.tensors, at::kDouble));
+  const SymbolText text(absl::MakeConstSpan(symbols));
+  ValidateOptions options;
+  options.rows = WholeBatch(RowLayout::kSlices, 1, 16);
+  std::vector<ModelMemory> memories = {model->NewMemory(1, PassOptions())};
+
+  const double first =
+      Validate(*model, text.Part(0, 33), options, &memories).bits;
+  const double second =
+      Validate(*model, text.Part(32, 33), options, &memories).bits;
+
+  EXPECT_NEAR(first + second, Validate(*model, text, options).bits, 1e-9);
+}
+
+TEST(ValidateTest, WholeBlocksOnlyLeavesOutTheRest) {
+  const std::vector<uint16_t> symbols = RandomSymbols(62, 40, 5);
+  const MemoryModel memory = RandomModel(SmallAdaptiveSpan(), {0.1F}, 2);
+  ASSERT_OK_AND_ASSIGN(const auto model,
+                       LoadByteModel(memory.config, memory.tensors));
+  ValidateOptions options;
+  options.rows = WholeBatch(RowLayout::kSlices, 2, 8);
+  options.whole_blocks_only = true;
+
+  const Validation validation =
+      Validate(*model, SymbolText(absl::MakeConstSpan(symbols)), options);
+
+  EXPECT_EQ(validation.scored, 2 * 24);  // of 30 a row
+  EXPECT_EQ(validation.blocks, 3);
+  EXPECT_NEAR(validation.block_mean_bits / 3, validation.bits_per_symbol(),
+              1e-6);
 }
 
 }  // namespace

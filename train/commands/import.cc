@@ -39,10 +39,9 @@ absl::StatusOr<std::map<std::string, std::string>> ParseSettings(
 }
 
 // What the file did not hold, so that nobody takes a guess for a fact.
-std::string NotesOn(const ModelConfig& config,
-                    const std::map<std::string, std::string>& settings) {
+std::string NotesOn(const ModelConfig& config, bool is_ramp_assumed) {
   std::string notes;
-  if (config->family == Family::kOriginal && settings.count("ramp") == 0) {
+  if (is_ramp_assumed) {
     absl::StrAppend(&notes, "note: the file does not hold the ramp; taken as ",
                     config->ramp,
                     ", as in every release (--set ramp=… for another)\n");
@@ -116,6 +115,8 @@ absl::Status RunImport(const ImportCommandOptions& options, std::ostream& out) {
   if (!options.dtype.empty()) {
     SPANLM_RETURN_IF_ERROR(ConvertParameters(options.dtype, &contents));
   }
+  const bool is_ramp_assumed =
+      contents.is_ramp_assumed && import.settings.count("ramp") == 0;
   SPANLM_RETURN_IF_ERROR(
       WriteModelDir(options.destination, std::move(contents)));
 
@@ -128,7 +129,7 @@ absl::Status RunImport(const ImportCommandOptions& options, std::ostream& out) {
              options.destination, Name(model.config()->architecture),
              Name(model.config()->family), model.parameter_count(),
              model.digest())
-      << FormatSpans(facts) << NotesOn(model.config(), import.settings);
+      << FormatSpans(facts) << NotesOn(model.config(), is_ramp_assumed);
   return absl::OkStatus();
 }
 

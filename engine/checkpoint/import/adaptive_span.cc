@@ -47,7 +47,10 @@ absl::StatusOr<ModelContents> ImportOriginal(const ImportOptions& options,
   ModelFields fields;
   fields.family = Family::kOriginal;
   SPANLM_RETURN_IF_ERROR(InferAdaptiveSpan(tensors, &fields));
-  return FinishImport(options, std::move(fields), &tensors);
+  SPANLM_ASSIGN_OR_RETURN(ModelContents contents,
+                          FinishImport(options, std::move(fields), &tensors));
+  contents.is_ramp_assumed = true;
+  return contents;
 }
 
 }  // namespace spanlm

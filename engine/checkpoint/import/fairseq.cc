@@ -31,7 +31,8 @@ absl::StatusOr<ModelContents> ImportAdaptiveSpan(const ImportOptions& options,
   SPANLM_RETURN_IF_ERROR(InferAdaptiveSpan(*tensors, &fields));
   const PickleNode* ramp =
       object.Find(ModelArguments(object), "adapt_span_ramp");
-  if (ramp != nullptr && ramp->kind == PickleKind::kInt) {
+  const bool has_ramp = ramp != nullptr && ramp->kind == PickleKind::kInt;
+  if (has_ramp) {
     if (ramp->integer < 0 ||
         ramp->integer > std::numeric_limits<int32_t>::max()) {
       return absl::DataLossError(absl::StrCat(
@@ -39,7 +40,10 @@ absl::StatusOr<ModelContents> ImportAdaptiveSpan(const ImportOptions& options,
     }
     fields.ramp = static_cast<int32_t>(ramp->integer);
   }
-  return FinishImport(options, std::move(fields), tensors);
+  SPANLM_ASSIGN_OR_RETURN(ModelContents contents,
+                          FinishImport(options, std::move(fields), tensors));
+  contents.is_ramp_assumed = !has_ramp;
+  return contents;
 }
 
 absl::StatusOr<ModelContents> ImportTransformerXl(const ImportOptions& options,

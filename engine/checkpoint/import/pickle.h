@@ -62,7 +62,7 @@ struct PickleStorage {
 
 // In elements; every number is at least 0, not checked against the storage.
 struct PickleTensor {
-  PickleStorage storage;
+  size_t storage = 0;  // Pickle::storages
   int64_t offset = 0;
   std::vector<int64_t> shape;
   std::vector<int64_t> strides;
@@ -79,9 +79,12 @@ class Pickle {
   size_t size() const { return size_; }  // bytes read, up to its STOP
   const PickleNode& root() const { return nodes_[root_]; }
   const PickleNode& node(PickleId id) const { return nodes_[id]; }
-  // Of a kStorage or kTensor.
+  // Of a kStorage or kTensor, and of a tensor.
   const PickleStorage& storage(const PickleNode& node) const {
     return storages_[node.integer];
+  }
+  const PickleStorage& storage(const PickleTensor& tensor) const {
+    return storages_[tensor.storage];
   }
   const PickleTensor& tensor(const PickleNode& node) const {
     return tensors_[node.integer];

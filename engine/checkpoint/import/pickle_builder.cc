@@ -11,7 +11,8 @@ namespace {
 
 constexpr size_t kMaxNodes = size_t{1} << 20;
 constexpr size_t kMaxItems = size_t{1} << 24;
-constexpr size_t kMaxDimensions = 64;
+constexpr size_t kMaxBytes = size_t{256} << 20;  // of texts, names and shapes
+constexpr size_t kMaxDimensions = 8;
 constexpr size_t kMaxNameSize = 1024;  // of classes and storages
 
 struct StorageClass {
@@ -63,8 +64,16 @@ absl::StatusOr<PickleId> PickleBuilder::Add(PickleNode node) {
     return absl::FailedPreconditionError(
         absl::StrCat("more than ", kMaxItems, " elements"));
   }
+  SPANLM_RETURN_IF_ERROR(CountBytes(node.text.size() + node.name.size()));
   pickle_.nodes_.push_back(std::move(node));
   return static_cast<PickleId>(pickle_.nodes_.size() - 1);
+}
+
+absl::Status PickleBuilder::CountBytes(size_t bytes) {
+  byte_count_ += bytes;
+  if (byte_count_ <= kMaxBytes) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("more than ", kMaxBytes, " bytes of texts and shapes"));
 }
 
 absl::StatusOr<PickleId> PickleBuilder::AddInt(PickleKind kind, int64_t value) {
@@ -187,12 +196,17 @@ absl::StatusOr<PickleId> PickleBuilder::RebuildTensor(const PickleNode& args) {
   const PickleNode& sizes = node(args.items[2]);
   const PickleNode& strides = node(args.items[3]);
   if (sizes.kind != PickleKind::kTuple || strides.kind != PickleKind::kTuple ||
-      sizes.items.size() != strides.items.size() ||
-      sizes.items.size() > kMaxDimensions) {
+      sizes.items.size() != strides.items.size()) {
     return Wrong("a tensor without sizes and as many strides");
   }
+  if (sizes.items.size() > kMaxDimensions) {
+    return Wrong(absl::StrCat("a tensor of ", sizes.items.size(),
+                              " dimensions, want at most ", kMaxDimensions));
+  }
+  SPANLM_RETURN_IF_ERROR(CountBytes(sizeof(PickleTensor) +
+                                    2 * sizeof(int64_t) * sizes.items.size()));
   PickleTensor tensor;
-  tensor.storage = pickle_.storage(node(args.items[0]));
+  tensor.storage = static_cast<size_t>(node(args.items[0]).integer);
   tensor.offset = node(args.items[1]).integer;
   for (size_t i = 0; i < sizes.items.size(); ++i) {
     const PickleNode& size = node(sizes.items[i]);
@@ -261,6 +275,8 @@ absl::StatusOr<PickleId> PickleBuilder::AddStorage(const PickleNode& id) {
       return Wrong("a storage view past its storage");
     }
   }
+  SPANLM_RETURN_IF_ERROR(
+      CountBytes(sizeof(PickleStorage) + storage.key.size()));
   pickle_.storages_.push_back(std::move(storage));
   return AddInt(PickleKind::kStorage,
                 static_cast<int64_t>(pickle_.storages_.size() - 1));

@@ -57,9 +57,12 @@ class PickleBuilder {
   absl::StatusOr<PickleId> RebuildDict(const PickleNode& args);
   absl::StatusOr<PickleId> AddRecord(PickleId callable, PickleId args);
   absl::StatusOr<PickleId> AddStorage(const PickleNode& id);
+  // kFailedPrecondition: with these, more bytes than any checkpoint has.
+  absl::Status CountBytes(size_t bytes);
 
   Pickle pickle_;
   size_t item_count_ = 0;
+  size_t byte_count_ = 0;
 };
 
 }  // namespace spanlm

@@ -20,7 +20,8 @@ constexpr absl::string_view kStreamStart = "\x80\x02\x8a\x0a";
 
 // Elements of a tensor, and the furthest of them in its storage; an error says
 // what is wrong.
-absl::StatusOr<int64_t> CheckedCount(const PickleTensor& tensor) {
+absl::StatusOr<int64_t> CheckedCount(const PickleTensor& tensor,
+                                     const PickleStorage& storage) {
   int64_t count = 1;
   int64_t last = tensor.offset;
   bool overflows = false;
@@ -35,10 +36,9 @@ absl::StatusOr<int64_t> CheckedCount(const PickleTensor& tensor) {
   if (count == 0 && !overflows) return 0;
   // More elements than the storage has: an expanded tensor, which a short file
   // could blow up to any size.
-  if (overflows || last >= tensor.storage.count ||
-      count > tensor.storage.count) {
+  if (overflows || last >= storage.count || count > storage.count) {
     return absl::DataLossError(absl::StrFormat(
-        "reaches past its storage of %d elements", tensor.storage.count));
+        "reaches past its storage of %d elements", storage.count));
   }
   return count;
 }
@@ -72,18 +72,18 @@ std::string Gather(const PickleTensor& tensor, int64_t count, int64_t size,
 }
 
 absl::StatusOr<std::string> ReadBytes(const PickleTensor& tensor,
+                                      const PickleStorage& storage,
                                       StorageReader* storages) {
-  SPANLM_ASSIGN_OR_RETURN(const int64_t count, CheckedCount(tensor));
+  SPANLM_ASSIGN_OR_RETURN(const int64_t count, CheckedCount(tensor, storage));
   if (count == 0) return std::string();
-  const int64_t size = SizeOf(tensor.storage.dtype);
+  const int64_t size = SizeOf(storage.dtype);
   int64_t storage_size = 0;
-  if (__builtin_mul_overflow(tensor.storage.root_count, size, &storage_size)) {
+  if (__builtin_mul_overflow(storage.root_count, size, &storage_size)) {
     return absl::DataLossError("its storage has no end");
   }
-  SPANLM_ASSIGN_OR_RETURN(const absl::string_view storage,
-                          storages->Read(tensor.storage.key, storage_size));
-  const char* from =
-      storage.data() + (tensor.storage.offset + tensor.offset) * size;
+  SPANLM_ASSIGN_OR_RETURN(const absl::string_view bytes,
+                          storages->Read(storage.key, storage_size));
+  const char* from = bytes.data() + (storage.offset + tensor.offset) * size;
   if (!IsContiguous(tensor)) return Gather(tensor, count, size, from);
   return std::string(from, static_cast<size_t>(count * size));
 }
@@ -119,7 +119,9 @@ absl::StatusOr<TorchFile> TorchFile::Open(const std::string& path) {
 
 absl::StatusOr<TensorData> TorchFile::Read(const PickleTensor& tensor,
                                            const std::string& name) {
-  absl::StatusOr<std::string> bytes = ReadBytes(tensor, storages_.get());
+  const PickleStorage& storage = object_.storage(tensor);
+  absl::StatusOr<std::string> bytes =
+      ReadBytes(tensor, storage, storages_.get());
   if (!bytes.ok()) {
     return absl::Status(
         bytes.status().code(),
@@ -127,7 +129,7 @@ absl::StatusOr<TensorData> TorchFile::Read(const PickleTensor& tensor,
   }
   TensorData data;
   data.name = name;
-  data.dtype = tensor.storage.dtype;
+  data.dtype = storage.dtype;
   data.shape = tensor.shape;
   data.bytes = *std::move(bytes);
   return data;

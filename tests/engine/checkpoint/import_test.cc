@@ -97,6 +97,7 @@ TEST_F(ImportTest, ReadsTheOriginalCode) {
   EXPECT_EQ(contents.fields.vocab_size, 4);
   EXPECT_EQ(contents.fields.attn_span, 64);
   EXPECT_EQ(contents.fields.ramp, 32);
+  EXPECT_TRUE(contents.is_ramp_assumed);
   EXPECT_TRUE(contents.fields.renormalize);
   EXPECT_TRUE(contents.fields.symbols.empty());
 }
@@ -208,8 +209,21 @@ TEST_F(ImportTest, ReadsFairseqsAdaptiveSpan) {
     EXPECT_EQ(contents.fields.family, Family::kFairseq);
     EXPECT_FALSE(contents.fields.renormalize);
     EXPECT_EQ(contents.fields.ramp, 8);
+    EXPECT_FALSE(contents.is_ramp_assumed);
     EXPECT_EQ(contents.fields.vocab_size, 4);
   }
+}
+
+TEST_F(ImportTest, SaysThatFairseqsFileDoesNotHoldTheRamp) {
+  const std::string path = WriteFairseq(
+      text::StateDict(TinyTensors(PublishedAdaptiveSpan()), "decoder.model.",
+                      &storages_),
+      text::Dict({{"vocab_size", text::Int(50)}}));
+
+  ASSERT_OK_AND_ASSIGN(const ModelContents contents, ImportModel(path, {}));
+
+  EXPECT_EQ(contents.fields.ramp, 32);
+  EXPECT_TRUE(contents.is_ramp_assumed);
 }
 
 TEST_F(ImportTest, ReadsOldFairseqArguments) {

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/engine/checkpoint/pickle_text.h"
+#include "tests/support/peak_memory.h"
 #include "tests/support/status_matchers.h"
 
 namespace spanlm {
@@ -197,9 +198,10 @@ TEST(PickleTest, RebuildsTensorsAndUnwrapsParameters) {
 
     ASSERT_EQ(pickle.root().kind, PickleKind::kTensor);
     const PickleTensor& got = pickle.tensor(pickle.root());
-    EXPECT_EQ(got.storage.key, "7");
-    EXPECT_EQ(got.storage.dtype, DType::kF16);
-    EXPECT_EQ(got.storage.count, 20);
+    const PickleStorage& storage = pickle.storage(got);
+    EXPECT_EQ(storage.key, "7");
+    EXPECT_EQ(storage.dtype, DType::kF16);
+    EXPECT_EQ(storage.count, 20);
     EXPECT_EQ(got.offset, 2);
     EXPECT_THAT(got.shape, ElementsAre(3, 2));
     EXPECT_THAT(got.strides, ElementsAre(1, 3));
@@ -288,6 +290,10 @@ TEST(PickleTest, RefusesBrokenProgramsAndNamesTheOffset) {
        "tensor without storage or offset"},
       {tensor + "(" + storage + "K" + std::string(1, '\0') + "K\x01\x85)tR.",
        "as many strides"},
+      {text::Tensor(storage, 0, std::vector<int64_t>(9, 1),
+                    std::vector<int64_t>(9, 1)) +
+           ".",
+       "9 dimensions, want at most 8"},
       {text::Tuple({text::Text("storage"),
                     text::Global("torch", "FloatStorage"), text::Int(3),
                     text::Text("cpu"), text::Int(1)}) +
@@ -320,6 +326,28 @@ TEST(PickleTest, BoundsWhatAShortPickleCanBlowUp) {
               StatusIs(absl::StatusCode::kFailedPrecondition, "more than"));
   EXPECT_THAT(Pickle::Parse("c" + std::string(2000, 'm') + "\nn\n."),
               StatusIs(absl::StatusCode::kDataLoss, "class name"));
+}
+
+TEST(PickleTest, BoundsTheNamesThatObjectsOfAClassRepeat) {
+  std::string bomb =
+      text::Global(std::string(1000, 'm'), std::string(1000, 'n')) + "q\x01";
+  for (int i = 0; i < 150'000; ++i) bomb += "h\x01)R0";
+
+  EXPECT_THAT(Pickle::Parse(bomb),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "more than 268435456 bytes"));
+}
+
+TEST(PickleTest, TensorsOfOneStorageShareIt) {
+  std::string many =
+      text::Global("torch._utils", "_rebuild_tensor_v2") + "q\x01" +
+      text::Storage("FloatStorage", std::string(1024, 'k'), 4) + "q\x02";
+  for (int i = 0; i < 150'000; ++i) many += "h\x01(h\x02K\x01))tR0";
+  const int64_t before = PeakBytes();
+
+  const Pickle pickle = Parsed(many);
+
+  EXPECT_LT(PeakBytes() - before, 128 << 20);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // there is none, over the CPU's kernels.
 #include "engine/runtime/torch_engine.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -46,6 +47,9 @@ std::vector<std::pair<std::string, MemoryModel>> Models() {
   fields.tie_biases = true;
   fields.memory_start = MemoryStart::kEmpty;
   models.emplace_back("clamped, empty start", RandomModel(fields, {}, 4));
+  models.emplace_back("untied output",
+                      RandomModel(SmallTransformerXl(), {}, 5));
+  UntieOutput(6, &models.back().second);
   return models;
 }
 
@@ -224,9 +228,9 @@ TEST_P(TorchEngineTest, SaysWhatItIs) {
 
 TEST_P(TorchEngineTest, ANotANumberIsAnInternalError) {
   MemoryModel model = AdaptiveSpan();
-  std::vector<float> bias = model.tensors.Get("out_emb.bias");
-  bias[3] = std::numeric_limits<float>::quiet_NaN();
-  model.tensors.Set("out_emb.bias", {40}, bias);
+  std::vector<float> weight = model.tensors.Get("out_emb.weight");
+  std::fill_n(weight.begin() + 3 * 32, 32, std::numeric_limits<float>::max());
+  model.tensors.Set("out_emb.weight", {40, 32}, weight);
   const std::unique_ptr<Engine> engine = Open(model);
   ASSERT_NE(engine, nullptr);
   ASSERT_OK_AND_ASSIGN(SpanCache cache, engine->NewCache());
@@ -234,6 +238,20 @@ TEST_P(TorchEngineTest, ANotANumberIsAnInternalError) {
 
   EXPECT_THAT(engine->Step({{&cache, text, Want::kNothing}}),
               StatusIs(absl::StatusCode::kInternal, "not a finite number"));
+}
+
+TEST_P(TorchEngineTest, NamesATensorThatHoldsWhatIsNoNumber) {
+  const MemoryModel whole = AdaptiveSpan();
+  for (const char* name : {"in_emb.weight", "layers.1.norm2.bias",
+                           "layers.0.attn.proj_val.weight", "key_pe"}) {
+    MemoryModel model = whole;
+    std::vector<float> values = whole.tensors.Get(name);
+    values[1] = std::numeric_limits<float>::quiet_NaN();
+    ASSERT_OK_AND_ASSIGN(const TensorView view, whole.tensors.Find(name));
+    model.tensors.Set(name, view.shape, values);
+
+    EXPECT_THAT(Create(model), StatusIs(absl::StatusCode::kDataLoss, name));
+  }
 }
 
 TEST_P(TorchEngineTest, NamesAMissingTensor) {

@@ -80,6 +80,26 @@ TEST(PackedLinearTest, MatchesTheReferenceWithoutBiasAndWithRelu) {
   });
 }
 
+// A weight or an input that is no number must not become a score.
+TEST(PackedLinearTest, KeepsWhatIsNoNumberThroughTheRelu) {
+  OnEachTarget([] {
+    for (const int32_t outputs : {3, 45}) {  // the last panel's and whole lanes
+      LinearProblem problem(2, 40, outputs);
+      problem.args.relu = true;
+      problem.x[7] = NAN;
+      const PackedLinearArgs& args = problem.args;
+      ASSERT_EQ(PackedLinearCpu(args, 0, PackedLinearTasks(args)), nullptr);
+      const std::vector<double> expected =
+          LinearReference(args, problem.weights.data());
+      for (int32_t o = 0; o < outputs; ++o) {
+        ASSERT_TRUE(std::isnan(args.y[o])) << "output " << o;
+        ASSERT_TRUE(std::isnan(expected[o])) << "output " << o;
+        ASSERT_GE(args.y[args.y_row_stride + o], 0) << "output " << o;
+      }
+    }
+  });
+}
+
 TEST(PackedLinearTest, ARowsBitsDoNotDependOnTheOtherRows) {
   constexpr int32_t kRows = 25;
   OnEachTarget([] {

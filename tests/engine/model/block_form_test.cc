@@ -61,12 +61,6 @@ at::Tensor ReadInBlocks(const ByteModel& model,
   return at::log_softmax(at::cat(parts, 1), -1);
 }
 
-std::unique_ptr<ByteModel> Load(const ModelFields& fields,
-                                at::ScalarType type = at::kDouble) {
-  const MemoryModel model = RandomModel(fields, kSpans, 3);
-  return *LoadByteModel(model.config, model.tensors, type);
-}
-
 // Log-probabilities of the plain twin, which has no epsilon in its renormaliser
 // (the published vectors give the same bound for that).
 constexpr double kExact = 1e-11;
@@ -76,9 +70,26 @@ struct ModelCase {
   std::string name;
   ModelFields fields;
   double tolerance = kExact;
+  bool is_untied = false;
 };
 
 void PrintTo(const ModelCase& c, std::ostream* os) { *os << c.name; }
+
+MemoryModel MemoryOf(const ModelCase& c) {
+  MemoryModel model = RandomModel(c.fields, kSpans, 3);
+  if (c.is_untied) UntieOutput(4, &model);
+  return model;
+}
+
+std::unique_ptr<ByteModel> Load(const ModelCase& c,
+                                at::ScalarType type = at::kDouble) {
+  const MemoryModel model = MemoryOf(c);
+  return *LoadByteModel(model.config, model.tensors, type);
+}
+
+std::unique_ptr<ByteModel> Load(const ModelFields& fields) {
+  return Load(ModelCase{"", fields});
+}
 
 std::vector<ModelCase> Cases() {
   ModelFields fairseq = SmallAdaptiveSpan();
@@ -92,7 +103,8 @@ std::vector<ModelCase> Cases() {
           {"unrenormalized", fairseq},
           {"one_span_a_layer", one_span, kWithoutEpsilon},
           {"transformer_xl", SmallTransformerXl()},
-          {"clamped_tied", clamped}};
+          {"clamped_tied", clamped},
+          {"untied_output", SmallTransformerXl(), kExact, true}};
 }
 
 // The plain twin, as the memory of the others, starts with zeros.
@@ -106,7 +118,7 @@ class BlockFormTest : public testing::TestWithParam<ModelCase> {};
 class BlockFormTwinTest : public BlockFormTest {};
 
 TEST_P(BlockFormTest, NoPartitionChangesAScore) {
-  const auto model = Load(GetParam().fields);
+  const auto model = Load(GetParam());
   const at::Tensor whole = ReadInBlocks(*model, {kLength});
   for (const std::vector<int64_t>& sizes :
        {std::vector<int64_t>{1}, {16}, {5, 1, 64, 3, 130}}) {
@@ -116,8 +128,8 @@ TEST_P(BlockFormTest, NoPartitionChangesAScore) {
 }
 
 TEST_P(BlockFormTwinTest, IsTheRecursionOfItsFormulas) {
-  MemoryModel model = RandomModel(GetParam().fields, kSpans, 3);
-  const auto block_form = Load(GetParam().fields);
+  MemoryModel model = MemoryOf(GetParam());
+  const auto block_form = Load(GetParam());
   // Frequencies are single precision, as in published files.
   for (const NamedTensor& buffer : block_form->buffers()) {
     const at::Tensor values = buffer.tensor.to(at::kFloat);
@@ -140,8 +152,8 @@ TEST_P(BlockFormTwinTest, IsTheRecursionOfItsFormulas) {
 }
 
 TEST_P(BlockFormTest, IsNearInSinglePrecisionAndInBfloat16) {
-  const at::Tensor exact = ReadInBlocks(*Load(GetParam().fields), {16});
-  const auto model = Load(GetParam().fields, at::kFloat);
+  const at::Tensor exact = ReadInBlocks(*Load(GetParam()), {16});
+  const auto model = Load(GetParam(), at::kFloat);
   EXPECT_LE(LargestDifference(ReadInBlocks(*model, {16}), exact), 1e-4);
   const at::Tensor rounded = ReadInBlocks(*model, {16}, Precision::kBf16);
   EXPECT_EQ(rounded.scalar_type(), at::kFloat);

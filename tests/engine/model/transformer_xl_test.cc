@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/memory_model.h"
 #include "tests/support/status_matchers.h"
@@ -62,6 +63,38 @@ TEST(TransformerXlTest, SeesMoreTheLaterInABlockWithTheDefaultMask) {
     return logits.select(1, block - 1);
   };
   EXPECT_GT(at::max(at::abs(at::sub(last(16), last(4)))).item<double>(), 0.01);
+}
+
+const char kOutput[] = "crit.out_layers.0.weight";
+
+// What is not among the parameters is neither trained nor saved.
+TEST(TransformerXlTest, AnOutputWeightOfItsOwnIsAParameter) {
+  MemoryModel memory = RandomModel(SmallTransformerXl(), {}, 3);
+  const auto names = [&] {
+    const auto model = LoadByteModel(memory.config, memory.tensors);
+    EXPECT_OK(model);
+    std::vector<std::string> found;
+    for (const NamedTensor& parameter : (*model)->parameters()) {
+      found.push_back(parameter.name);
+    }
+    return found;
+  };
+  EXPECT_THAT(names(), testing::Not(testing::Contains(kOutput)));
+
+  UntieOutput(4, &memory);
+
+  EXPECT_THAT(names(), testing::Contains(kOutput));
+}
+
+TEST(TransformerXlTest, AModelThatSharesItsEmbeddingRefusesAnotherOutput) {
+  MemoryModel memory = RandomModel(SmallTransformerXl(), {}, 3);
+  const auto model = NewByteModel(memory.config);
+  ASSERT_OK(model->Load(memory.tensors));
+
+  UntieOutput(4, &memory);
+
+  EXPECT_THAT(model->Load(memory.tensors),
+              StatusIs(absl::StatusCode::kFailedPrecondition, kOutput));
 }
 
 TEST(TransformerXlGoldenTest, SinusoidsAreThePublishedOnes) {

@@ -41,9 +41,8 @@ std::unique_ptr<CpuEngine> MakeEngine(const MemoryModel& model,
 // float32 against double, over logits of a few units.
 constexpr double kTolerance = 3e-5;
 
-void ExpectMatchesDenseModel(const ModelFields& fields,
-                             const std::vector<float>& spans) {
-  const MemoryModel model = RandomModel(fields, spans, 3);
+void ExpectMatchesDenseModel(const MemoryModel& model) {
+  const ModelFields& fields = model.config.fields();
   const std::vector<uint16_t> symbols =
       RandomSymbols(180, fields.vocab_size, 9);
   const std::unique_ptr<CpuEngine> engine = MakeEngine(model, SmallOptions());
@@ -65,6 +64,11 @@ void ExpectMatchesDenseModel(const ModelFields& fields,
   }
   EXPECT_LT(largest, kTolerance);
   EXPECT_GT(largest, 0);  // or the two are one and the same
+}
+
+void ExpectMatchesDenseModel(const ModelFields& fields,
+                             const std::vector<float>& spans) {
+  ExpectMatchesDenseModel(RandomModel(fields, spans, 3));
 }
 
 TEST(CpuEngineTest, AdaptiveSpanEqualsItsRecursion) {
@@ -95,6 +99,12 @@ TEST(CpuEngineTest, TransformerXlEqualsItsRecursion) {
       ExpectMatchesDenseModel(fields, {});
     }
   }
+}
+
+TEST(CpuEngineTest, AnOutputOfItsOwnEqualsItsRecursion) {
+  MemoryModel model = RandomModel(SmallTransformerXl(), {}, 3);
+  UntieOutput(4, &model);
+  ExpectMatchesDenseModel(model);
 }
 
 TEST(CpuEngineTest, AMemoryOfOnePositionEqualsItsRecursion) {
@@ -261,16 +271,35 @@ TEST(CpuEngineTest, EveryStepLeavesTheLastDistributionInTheCache) {
   }
 }
 
+// Numbers so large that sums of them overflow.
 TEST(CpuEngineTest, ANumberThatIsNoneIsAnError) {
   MemoryModel model = RandomModel(SmallAdaptiveSpan(), {0.3F}, 1);
   std::vector<float> embedding = model.tensors.Get("in_emb.weight");
-  embedding[5 * 32] = std::numeric_limits<float>::infinity();
+  std::fill_n(embedding.begin() + 5 * 32, 32,
+              std::numeric_limits<float>::max());
   model.tensors.Set("in_emb.weight", {40, 32}, embedding);
   const std::unique_ptr<CpuEngine> engine = MakeEngine(model, SmallOptions());
   ASSERT_OK_AND_ASSIGN(SpanCache cache, engine->NewCache());
 
   EXPECT_OK(engine->Step({{&cache, {1, 2, 3}}}));
   EXPECT_THAT(engine->Step({{&cache, {5}}}),
+              StatusIs(absl::StatusCode::kInternal, "not a finite number"));
+}
+
+// A feed-forward whose sums overflow: its ReLU must not make numbers of them.
+TEST(CpuEngineTest, ANumberThatIsNoneIsAnErrorBehindTheRelu) {
+  MemoryModel model = RandomModel(SmallAdaptiveSpan(), {0.3F}, 1);
+  const std::string name = "layers.1.ff.fc1.weight";
+  std::vector<float> weights = model.tensors.Get(name);
+  for (float& w : weights) {
+    w = std::copysign(std::numeric_limits<float>::max(), w);
+  }
+  model.tensors.Set(name, {48, 32}, weights);
+  const std::unique_ptr<CpuEngine> engine = MakeEngine(model, SmallOptions());
+  ASSERT_NE(engine, nullptr);
+  ASSERT_OK_AND_ASSIGN(SpanCache cache, engine->NewCache());
+
+  EXPECT_THAT(engine->Step({{&cache, {1, 2, 3}}}),
               StatusIs(absl::StatusCode::kInternal, "not a finite number"));
 }
 

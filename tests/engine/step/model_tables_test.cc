@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/memory_model.h"
+#include "tests/support/peak_memory.h"
 #include "tests/support/status_matchers.h"
 
 namespace spanlm {
@@ -170,6 +171,57 @@ TEST(ModelTablesTest, RefusesASpanThatIsNoNumber) {
 
   EXPECT_THAT(MakeModelTables(model.config, model.tensors),
               StatusIs(absl::StatusCode::kDataLoss, "current_val"));
+}
+
+TEST(ModelTablesTest, RefusesATensorThatHoldsWhatIsNoNumber) {
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    MemoryModel model = OneLayer(128, {0.1F});
+    std::vector<float> keys = model.tensors.Get("key_pe");
+    keys[100] = bad;
+    model.tensors.Set("key_pe", {1, 1, 128}, keys);
+
+    EXPECT_THAT(MakeModelTables(model.config, model.tensors),
+                StatusIs(absl::StatusCode::kDataLoss,
+                         "tensor key_pe: element 100 is "));
+  }
+}
+
+// A config.json of a few bytes may ask for any memory length.
+TEST(ModelTablesTest, RefusesACachePastTheBudgetBeforeItMakesTables) {
+  ModelFields fields = SmallTransformerXl();
+  fields.mem_len = 1 << 20;  // a table of 128 MiB
+  const MemoryModel model = RandomModel(fields, {}, 1);
+  TableLimits limits;
+  limits.state_budget_bytes = 1 << 20;
+  const int64_t before = PeakBytes();
+
+  EXPECT_THAT(MakeModelTables(model.config, model.tensors, limits),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       "state_budget_bytes: 1048576, one cache of this model "
+                       "takes 536870912"));
+
+  EXPECT_LT(PeakBytes() - before, 32 << 20);
+}
+
+TEST(ModelTablesTest, RefusesTablesPastTheirBoundBeforeItMakesThem) {
+  TableLimits limits;
+  limits.table_bytes = 1 << 20;
+  ModelFields fields = SmallTransformerXl();
+  fields.mem_len = 1 << 20;
+  const MemoryModel memory = RandomModel(fields, {}, 1);
+  // A row of masks for each of 200 heads, for the sake of one that reaches far.
+  std::vector<float> spans(200, 0.0F);
+  spans[0] = 1;
+  const MemoryModel masks = OneLayer(1 << 18, spans);
+  const int64_t before = PeakBytes();
+
+  for (const MemoryModel* model : {&memory, &masks}) {
+    EXPECT_THAT(MakeModelTables(model->config, model->tensors, limits),
+                StatusIs(absl::StatusCode::kResourceExhausted,
+                         "bytes of tables, want at most 1048576"));
+  }
+
+  EXPECT_LT(PeakBytes() - before, 32 << 20);
 }
 
 TEST(ModelTablesTest, RefusesAWindowThatDependsOnTheBlockAndSaysWhatToDo) {

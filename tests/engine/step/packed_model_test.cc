@@ -2,6 +2,7 @@
 #include "engine/step/packed_model.h"
 
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -65,6 +66,23 @@ TEST(PackedModelTest, NamesATensorThatIsMissingOrMisshapen) {
       MemoryModel misshapen = whole;
       misshapen.tensors.Set(name, {3}, {1, 2, 3});
       EXPECT_THAT(PackedModel::Create(misshapen.config, misshapen.tensors),
+                  StatusIs(absl::StatusCode::kDataLoss, name.c_str()));
+    }
+  }
+}
+
+TEST(PackedModelTest, NamesATensorThatHoldsWhatIsNoNumber) {
+  for (const ModelFields& fields :
+       {SmallAdaptiveSpan(), SmallTransformerXl()}) {
+    const MemoryModel whole = RandomModel(fields, {0.1F}, 1);
+    for (const std::string& name : whole.tensors.names()) {
+      MemoryModel bad = whole;
+      std::vector<float> values = whole.tensors.Get(name);
+      values.back() = std::numeric_limits<float>::quiet_NaN();
+      ASSERT_OK_AND_ASSIGN(const TensorView view, whole.tensors.Find(name));
+      bad.tensors.Set(name, view.shape, values);
+
+      EXPECT_THAT(PackedModel::Create(bad.config, bad.tensors),
                   StatusIs(absl::StatusCode::kDataLoss, name.c_str()));
     }
   }

@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Trains what the method is judged by, and writes tables and curves.
+
+  compare      Adaptive Span and Transformer-XL under fairseq's two commands,
+               scaled down alike: same text, updates, rows, width and depth
+  aux-loss     --aux-loss-scaler against mean span and bits per byte
+  attn-span    --attn-span against memory, speed and bits per byte
+  update-freq  --update-freq k in one process against k processes
+
+Each run is `spanlm-train train` and `eval-lm` on a raw corpus directory; what is
+there already in --work is not run again. The result is a section of Markdown on
+stdout, with an SVG beside it for `compare`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+SHAPE = {"n-layer": 4, "d-model": 128, "n-head": 4, "d-inner": 512,
+         "batch-size": 16, "tokens-per-sample": 128, "seed": 2,
+         "log-interval": 25}
+SPAN = {"arch": "adaptive_span", "attn-span": 1024, "dropout": 0.1,
+        "optimizer": "adagrad_with_grad_clip", "adagrad-clip": 0.03,
+        "lr-scheduler": "fixed", "lr": 0.07, "warmup-updates": 200,
+        "aux-loss-scaler": 5e-7}
+XL = {"arch": "transformer_xl", "mem-len": 128, "dropout": 0.1,
+      "optimizer": "adam", "clip-norm": 0.25, "lr-scheduler": "cosine",
+      "lr": 1e-3}
+
+
+def flags(settings):
+    return [word for name, value in settings.items()
+            for word in (f"--{name}", str(value))]
+
+
+class Bench:
+    """Runs of one study. `args` are the program's."""
+
+    def __init__(self, args):
+        self.args = args
+        self.program = str(pathlib.Path(args.bin) / "spanlm-train")
+        self.work = pathlib.Path(args.work)
+        self.work.mkdir(parents=True, exist_ok=True)
+
+    def train(self, name, settings, processes=1):
+        """Trains `name` with SHAPE and `settings`; its save folder."""
+        save_dir = self.work / name
+        if (save_dir / "done").exists():
+            return save_dir
+        command = [self.program, "train", self.args.data, "--save-dir",
+                   str(save_dir), "--max-update", str(self.args.updates),
+                   "--validate-interval-updates",
+                   str(max(self.args.updates // 20, 1)),
+                   "--valid-bytes", "262144"]
+        command += flags({**SHAPE, **settings})
+        print(f"studies: {name}", file=sys.stderr)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        running = []
+        for rank in range(processes):
+            environment = dict(os.environ)
+            if processes > 1:
+                environment.update(RANK=str(rank), WORLD_SIZE=str(processes),
+                                   MASTER_ADDR="127.0.0.1",
+                                   MASTER_PORT=str(port))
+            running.append(subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL))
+        if any(process.wait() != 0 for process in running):
+            sys.exit(f"studies: {name}: {' '.join(command)} failed")
+        (save_dir / "done").touch()
+        return save_dir
+
+    def evaluate(self, save_dir, *more):
+        """What eval-lm says of a run's last model on the test part."""
+        key = "eval" + "".join(more).replace("/", "_") + ".json"
+        path = save_dir / key
+        if not path.exists():
+            out = subprocess.run(
+                [self.program, "eval-lm", self.args.data, "--path",
+                 str(save_dir / "checkpoint_last"), "--json", *more],
+                check=True, capture_output=True, text=True).stdout
+            path.write_text(out)
+        return json.loads(path.read_text())
+
+    def inspect(self, save_dir):
+        out = subprocess.run(
+            [self.program, "inspect", str(save_dir / "checkpoint_last"),
+             "--json"], check=True, capture_output=True, text=True).stdout
+        return json.loads(out)
+
+
+def lines(save_dir, tag):
+    found = [json.loads(line)
+             for line in (save_dir / "train.jsonl").read_text().splitlines()]
+    return [line for line in found if line["tag"] == tag]
+
+
+def speed(save_dir):
+    """Symbols a second in training, the median of the log lines."""
+    values = sorted(float(line["wps"])
+                    for line in lines(save_dir, "train_inner"))
+    return values[len(values) // 2]
+
+
+def mean_span(save_dir):
+    return float(lines(save_dir, "valid")[-1].get("valid_avg_span", 0))
+
+
+def table(header, rows):
+    print("| " + " | ".join(header) + " |")
+    print("|" + "---|" * len(header))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |")
+    print()
+
+
+def curves(path, runs):
+    """An SVG of valid bits per byte against updates; `runs` by name."""
+    series = {name: [(float(line["valid_num_updates"]),
+                      float(line["valid_bits_per_byte"]))
+                     for line in lines(save_dir, "valid")]
+              for name, save_dir in runs.items()}
+    points = [point for each in series.values() for point in each]
+    right = max(x for x, _ in points)
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    width, height, left, bottom = 640, 360, 60, 40
+
+    def place(x, y):
+        return (left + (width - left - 20) * x / right,
+                20 + (height - bottom - 20) * (high - y) / (high - low or 1))
+
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} '
+             f'{height}" font-family="sans-serif" font-size="12">',
+             f'<rect width="{width}" height="{height}" fill="#fff"/>']
+    for i in range(5):
+        y = low + (high - low) * i / 4
+        _, top = place(0, y)
+        parts.append(f'<path d="M{left} {top:.1f}H{width - 20}" '
+                     f'stroke="#ddd"/><text x="{left - 6}" y="{top + 4:.1f}" '
+                     f'text-anchor="end">{y:.2f}</text>')
+        x, _ = place(right * i / 4, low)
+        parts.append(f'<text x="{x:.1f}" y="{height - 20}" '
+                     f'text-anchor="middle">{right * i / 4:.0f}</text>')
+    parts.append(f'<text x="{width / 2}" y="{height - 4}" '
+                 'text-anchor="middle">updates</text><text x="14" '
+                 f'y="{height / 2}" transform="rotate(-90 14 {height / 2})" '
+                 'text-anchor="middle">bits per byte, valid</text>')
+    for i, (name, each) in enumerate(series.items()):
+        colour = ("#1668b0", "#c4501b", "#2a8a4a", "#7a4fb5")[i % 4]
+        path_data = " ".join(
+            f"{'M' if j == 0 else 'L'}{x:.1f} {y:.1f}"
+            for j, (x, y) in enumerate(place(*point) for point in each))
+        parts.append(f'<path d="{path_data}" fill="none" stroke="{colour}" '
+                     f'stroke-width="2"/><text x="{width - 30}" '
+                     f'y="{40 + 18 * i}" fill="{colour}" '
+                     f'text-anchor="end">{name}</text>')
+    pathlib.Path(path).write_text("\n".join(parts) + "\n</svg>\n")
+
+
+def compare(bench):
+    runs = {"Adaptive Span": bench.train("span", SPAN),
+            "Transformer-XL": bench.train("xl", XL)}
+    protocols = {
+        "Adaptive Span": ("--protocol", "original", "--batch-size", "8",
+                          "--tokens-per-sample", "128"),
+        "Transformer-XL": ("--protocol", "kimiyoung", "--batch-size", "10",
+                           "--tokens-per-sample", "80", "--model-overrides",
+                           "{'mem_len': 512, 'clamp_len': 200, "
+                           "'same_length': True}")}
+    rows = []
+    for name, save_dir in runs.items():
+        facts = bench.inspect(save_dir)
+        own = bench.evaluate(save_dir, *protocols[name])
+        rows.append((name, f"{facts['parameters']:,}",
+                     f"{own['bits_per_symbol']:.4f}",
+                     protocols[name][1], f"{speed(save_dir):,.0f}",
+                     facts["session_bytes"]["fp32"]))
+    table(("model", "parameters", "bits per byte, test", "protocol",
+           "symbols/s in training", "session bytes, fp32"), rows)
+    curves(bench.args.svg, runs)
+
+
+def aux_loss(bench):
+    rows = []
+    for scaler in (0, 5e-7, 2e-6, 1e-5):
+        save_dir = bench.train(f"aux{scaler:g}",
+                               {**SPAN, "aux-loss-scaler": scaler})
+        own = bench.evaluate(save_dir, "--protocol", "original")
+        rows.append((f"{scaler:g}", f"{mean_span(save_dir):.1f}",
+                     f"{own['bits_per_symbol']:.4f}",
+                     f"{speed(save_dir):,.0f}"))
+    table(("--aux-loss-scaler", "mean span, positions", "bits per byte, test",
+           "symbols/s in training"), rows)
+
+
+def attn_span(bench):
+    rows = []
+    for span in (256, 1024, 4096):
+        save_dir = bench.train(f"span{span}", {**SPAN, "attn-span": span})
+        own = bench.evaluate(save_dir, "--protocol", "original")
+        rows.append((span, f"{mean_span(save_dir):.1f}",
+                     bench.inspect(save_dir)["session_bytes"]["fp32"],
+                     f"{speed(save_dir):,.0f}",
+                     f"{own['bits_per_symbol']:.4f}"))
+    table(("--attn-span", "mean span, positions", "session bytes, fp32",
+           "symbols/s in training", "bits per byte, test"), rows)
+
+
+def update_freq(bench):
+    rows = []
+    for count in (2, 4):
+        size = SHAPE["batch-size"] // count
+        for name, settings, processes in (
+                (f"update-freq {count}",
+                 {"update-freq": count, "batch-size": size, "threads": 1}, 1),
+                (f"{count} processes",
+                 {"batch-size": size, "threads": 1}, count)):
+            save_dir = bench.train(name.replace(" ", "-"),
+                                   {**SPAN, **settings}, processes)
+            own = bench.evaluate(save_dir, "--protocol", "original")
+            rows.append((name, size, f"{speed(save_dir):,.0f}",
+                         f"{own['bits_per_symbol']:.4f}"))
+    table(("how", "rows of a batch", "symbols/s in training",
+           "bits per byte, test"), rows)
+
+
+def main():
+    studies = {"compare": compare, "aux-loss": aux_loss,
+               "attn-span": attn_span, "update-freq": update_freq}
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=studies)
+    parser.add_argument("--data", required=True, help="raw corpus directory")
+    parser.add_argument("--work", required=True, help="where runs are kept")
+    parser.add_argument("--updates", type=int, default=1000)
+    parser.add_argument("--bin", default="build/release/bin")
+    parser.add_argument("--svg", default="docs/comparison.svg",
+                        help="where `compare` draws its curves")
+    args = parser.parse_args()
+    studies[args.study](Bench(args))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/learner.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Reduction.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "engine/model/adaptive_span.h"
+
+namespace spanlm {
+namespace {
+
+// A seed of its own for each update, batch and part, so that a resume needs no
+// state.
+uint64_t DropoutSeed(uint64_t seed, int64_t update, size_t batch,
+                     int64_t first_row) {
+  return seed + (static_cast<uint64_t>(update) << 32) + (batch << 16) +
+         static_cast<uint64_t>(first_row);
+}
+
+at::Tensor RoundedToHalf(const at::Tensor& x) {
+  return x.to(at::kHalf).to(x.scalar_type());
+}
+
+// What the optimizer moves: in half precision copies of the parameters that
+// keep the bits that those lose.
+std::vector<NamedTensor> MovedBy(const std::vector<NamedTensor>& parameters,
+                                 Precision precision) {
+  if (precision != Precision::kHalf) return parameters;
+  std::vector<NamedTensor> masters;
+  for (const NamedTensor& parameter : parameters) {
+    masters.push_back({parameter.name, parameter.tensor.detach().clone()});
+  }
+  return masters;
+}
+
+void ClampSpans(const std::vector<NamedTensor>& parameters) {
+  at::NoGradGuard no_grad;
+  for (const NamedTensor& parameter : parameters) {
+    if (IsSpan(parameter.name)) at::Tensor(parameter.tensor).clamp_(0, 1);
+  }
+}
+
+std::vector<at::Tensor> TensorsOf(const std::vector<NamedTensor>& named) {
+  std::vector<at::Tensor> tensors;
+  for (const NamedTensor& each : named) tensors.push_back(each.tensor);
+  return tensors;
+}
+
+}  // namespace
+
+Learner::Learner(const LearnerOptions& options,
+                 std::unique_ptr<ByteModel> model, int64_t row_count,
+                 ProcessGroup* group)
+    : options_(options),
+      model_(std::move(model)),
+      group_(group),
+      row_count_(row_count),
+      scaler_(options.scaler, int64_t{options.update_freq} * group->size()),
+      parts_(MakeRowParts(row_count)),
+      pieces_(CutIntoPieces(model_->parameters())) {
+  pass_.precision = options.precision;
+  pass_.dropout = options.dropout;
+  optimizer_ = NewOptimizer(options.optimizer,
+                            MovedBy(model_->parameters(), options.precision));
+  {
+    at::NoGradGuard no_grad;
+    group_->TakeFirst(TensorsOf(optimizer_->parameters()));
+  }
+  TakeParameters();
+  StartMemories();
+}
+
+void Learner::StartMemories() {
+  memories_ = SplitRows(model_->NewMemory(row_count_, pass_), parts_);
+}
+
+void Learner::TakeParameters() {
+  if (options_.precision != Precision::kHalf) return;
+  at::NoGradGuard no_grad;
+  const std::vector<NamedTensor>& masters = optimizer_->parameters();
+  for (size_t i = 0; i < masters.size(); ++i) {
+    at::Tensor(model_->parameters()[i].tensor)
+        .copy_(RoundedToHalf(masters[i].tensor));
+  }
+}
+
+void Learner::GiveParameters() {
+  if (options_.precision != Precision::kHalf) return;
+  at::NoGradGuard no_grad;
+  const std::vector<NamedTensor>& masters = optimizer_->parameters();
+  for (size_t i = 0; i < masters.size(); ++i) {
+    at::Tensor(masters[i].tensor).copy_(model_->parameters()[i].tensor);
+  }
+  TakeParameters();
+}
+
+std::vector<NamedTensor> Learner::State() const {
+  std::vector<NamedTensor> state = optimizer_->State();
+  if (options_.precision != Precision::kHalf) return state;
+  for (const NamedTensor& master : optimizer_->parameters()) {
+    state.push_back({absl::StrCat("master.", master.name), master.tensor});
+  }
+  return state;
+}
+
+absl::Status Learner::Restore(const TensorSource& source, int64_t step_count) {
+  SPANLM_RETURN_IF_ERROR(optimizer_->Restore(source, step_count));
+  if (options_.precision != Precision::kHalf) return absl::OkStatus();
+  for (const NamedTensor& master : optimizer_->parameters()) {
+    SPANLM_RETURN_IF_ERROR(
+        CopyFrom(source, absl::StrCat("master.", master.name), master.tensor));
+  }
+  TakeParameters();
+  return absl::OkStatus();
+}
+
+std::vector<NamedTensor> Learner::gradients() const {
+  std::vector<NamedTensor> named;
+  for (size_t i = 0; i < gradients_.size(); ++i) {
+    named.push_back({model_->parameters()[i].name, gradients_[i]});
+  }
+  return named;
+}
+
+void Learner::AddGradients(
+    std::vector<std::vector<at::Tensor>>* parts_gradients) {
+  for (std::vector<at::Tensor>& gradients : *parts_gradients) {
+    for (at::Tensor& gradient : gradients) gradient = gradient.contiguous();
+  }
+  const bool is_half = options_.precision == Precision::kHalf;
+  const bool is_first = gradients_.empty();
+  if (is_first) gradients_ = (*parts_gradients)[0];
+  ForPieces(pieces_, [&](int64_t, const ParameterPiece& piece) {
+    at::NoGradGuard no_grad;  // a thread's own
+    at::Tensor sum = piece.Of((*parts_gradients)[0][piece.tensor]);
+    for (size_t part = 1; part < parts_gradients->size(); ++part) {
+      sum.add_(piece.Of((*parts_gradients)[part][piece.tensor]));
+    }
+    if (is_half) sum.copy_(RoundedToHalf(sum));
+    if (!is_first) piece.Of(gradients_[piece.tensor]).add_(sum);
+  });
+}
+
+void Learner::Accumulate(const StreamBatch& batch, int64_t update, size_t index,
+                         UpdateReport* report) {
+  if (batch.starts_anew) StartMemories();
+  const std::vector<at::Tensor> parameters = TensorsOf(model_->parameters());
+  const auto positions = static_cast<double>(batch.tokens.numel());
+  const double scale =
+      options_.precision == Precision::kHalf ? scaler_.scale() : 1;
+  std::vector<double> nats(parts_.size());
+  std::vector<std::vector<at::Tensor>> gradients(parts_.size());
+  double span_loss = 0;
+  ForRowParts(parts_, [&](size_t i, const RowPart& part) {
+    PassOptions pass = pass_;
+    const int64_t first_row = group_->rank() * row_count_ + part.first;
+    pass.generator = at::detail::createCPUGenerator(
+        DropoutSeed(options_.seed, update, index, first_row));
+    const at::Tensor logits = model_->Forward(
+        batch.tokens.narrow(0, part.first, part.count), pass, &memories_[i]);
+    at::Tensor loss = at::cross_entropy_loss(
+        logits.flatten(0, 1),
+        batch.targets.narrow(0, part.first, part.count).flatten(), {},
+        at::Reduction::Sum, kUnscored);
+    nats[i] = loss.item<double>();
+    loss = loss / positions;
+    const at::Tensor spans = i == 0 ? model_->SpanSum() : at::Tensor();
+    if (spans.defined()) {
+      span_loss = options_.aux_loss_scaler * spans.item<double>();
+      loss = loss + spans * options_.aux_loss_scaler;
+    }
+    gradients[i] = torch::autograd::grad({loss * scale}, parameters);
+  });
+  report->nats += std::accumulate(nats.begin(), nats.end(), 0.0);
+  report->span_loss += span_loss;
+  report->scored += batch.scored;
+  report->positions += batch.tokens.numel() * group_->size();
+  AddGradients(&gradients);
+}
+
+void Learner::FinishGradients(size_t batch_count) {
+  group_->Sum(gradients_);
+  double divisor = static_cast<double>(batch_count) * group_->size();
+  if (options_.precision == Precision::kHalf) divisor *= scaler_.scale();
+  const std::vector<NamedTensor>& moved = optimizer_->parameters();
+  if (divisor != 1) {
+    ForPieces(pieces_, [&](int64_t, const ParameterPiece& piece) {
+      at::NoGradGuard no_grad;
+      piece.Of(gradients_[piece.tensor]).mul_(1 / divisor);
+    });
+  }
+  for (size_t i = 0; i < moved.size(); ++i) {
+    moved[i].tensor.mutable_grad() = gradients_[i];
+  }
+}
+
+absl::Status Learner::CheckFinite(const UpdateReport& report,
+                                  const std::vector<double>& norms,
+                                  int64_t update) const {
+  const auto refuse = [update](const std::string& what) {
+    return absl::InternalError(
+        absl::StrCat("update ", update, ": ", what,
+                     "; start again from a checkpoint with a lower --lr"));
+  };
+  for (size_t i = 0; i < norms.size(); ++i) {
+    if (std::isfinite(norms[i])) continue;
+    return refuse(absl::StrCat(
+        "loss is ", report.nats / report.scored, ", the gradient's norm of ",
+        optimizer_->parameters()[i].name, " is ", norms[i]));
+  }
+  if (std::isfinite(report.nats)) return absl::OkStatus();
+  return refuse(absl::StrCat("loss is ", report.nats / report.scored));
+}
+
+absl::StatusOr<UpdateReport> Learner::Update(
+    const std::vector<StreamBatch>& batches, double lr, int64_t update) {
+  UpdateReport report;
+  gradients_.clear();
+  if (options_.span_clamp == SpanClamp::kBeforeForward) model_->ClampSpans();
+  for (size_t i = 0; i < batches.size(); ++i) {
+    Accumulate(batches[i], update, i, &report);
+  }
+  report.span_loss /= static_cast<double>(batches.size());
+  FinishGradients(batches.size());
+  const at::Tensor nats =
+      at::full({1}, report.nats, at::TensorOptions().dtype(at::kDouble));
+  group_->Sum({nats});
+  report.nats = nats.item<double>();
+
+  const std::vector<double> norms = optimizer_->GradientNorms();
+  const absl::Status finite = CheckFinite(report, norms, update);
+  if (options_.precision != Precision::kHalf) {
+    if (!finite.ok()) return finite;
+  } else if (!finite.ok()) {
+    report.overflowed = true;
+    const absl::Status status = scaler_.CountOverflow();
+    if (!status.ok()) return status;
+    return report;
+  }
+  report.step = optimizer_->Step(lr, norms);
+  if (options_.precision == Precision::kHalf) scaler_.CountClean();
+  if (options_.span_clamp == SpanClamp::kAfterStep) {
+    ClampSpans(optimizer_->parameters());
+  }
+  TakeParameters();
+  return report;
+}
+
+}  // namespace spanlm
