@@ -29,7 +29,8 @@ class ConfigBelowEnvironment : public CLI::ConfigTOML {
     std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(file);
     const auto in_environment = [](const CLI::ConfigItem& item) {
       // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread yet
-      return std::getenv(VariableOf(item.name).c_str()) != nullptr;
+      const char* value = std::getenv(VariableOf(item.name).c_str());
+      return value != nullptr && *value != '\0';
     };
     items.erase(std::remove_if(items.begin(), items.end(), in_environment),
                 items.end());

@@ -11,8 +11,9 @@ namespace spanlm {
 // Lets every option of `app` and of its subcommands be set in the environment,
 // --max-bytes as SPANLM_MAX_BYTES, and in a TOML or INI file that the option
 // --config, added here, names. The command line wins over the environment,
-// and that over the file, in which an unknown option is an error. Call it when
-// all options are there, and before threads are.
+// and that over the file, in which an unknown option is an error; an empty
+// variable says nothing. Call it when all options are there, and before threads
+// are.
 void AddEnvironmentAndConfig(CLI::App* app);
 
 }  // namespace spanlm

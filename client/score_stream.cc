@@ -10,9 +10,9 @@
 namespace spanlm {
 namespace {
 
-// The server answers each 64 KiB, so a window of this size never waits on a
-// healthy server and bounds what a slow one makes us keep.
-constexpr int64_t kMaxWindowBytes = int64_t{8} << 20;
+// The server answers each 64 KiB, so this much never waits on a healthy server;
+// with what a resumed stream has to send again it bounds what we keep.
+constexpr int64_t kMaxUnansweredBytes = int64_t{8} << 20;
 constexpr int64_t kResendBytes = int64_t{256} << 10;
 
 }  // namespace
@@ -88,7 +88,9 @@ int64_t ScoreStreamCall::kept_position() {
 
 bool ScoreStreamCall::WaitForRoom() {
   MutexLock lock(&mutex_);
-  while (reading_ && static_cast<int64_t>(window_.size()) >= kMaxWindowBytes) {
+  while (reading_ &&
+         window_begin_ + static_cast<int64_t>(window_.size()) - answered_ >=
+             kMaxUnansweredBytes) {
     changed_.Wait(&mutex_);
   }
   return reading_;
@@ -110,6 +112,11 @@ absl::Status ScoreStreamCall::TakeAnswer(v1::ScoreStreamResponse answer) {
   const bool has_token = !answer.resume_token().empty();
   const std::string token = answer.resume_token();
   const int64_t position = answer.resume_position();
+  {
+    MutexLock lock(&mutex_);
+    answered_ = answer.position();
+    changed_.NotifyAll();
+  }
   waiting_.push_back(std::move(answer));
   if (!has_token) return absl::OkStatus();
   {
@@ -122,7 +129,6 @@ absl::Status ScoreStreamCall::TakeAnswer(v1::ScoreStreamResponse answer) {
     window_.erase(0, done);
     window_begin_ = position;
     token_ = token;
-    changed_.NotifyAll();
   }
   return HandOn();
 }

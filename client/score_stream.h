@@ -66,6 +66,7 @@ class ScoreStreamCall {
   std::string window_ ABSL_GUARDED_BY(mutex_);
   int64_t window_begin_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string token_ ABSL_GUARDED_BY(mutex_);
+  int64_t answered_ ABSL_GUARDED_BY(mutex_) = 0;  // position of the last answer
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
 
   bool document_ended_ = false;

@@ -76,8 +76,8 @@ inline constexpr int64_t kBlock = 32;
 // Opens a model directory and makes an engine of it. kNotFound,
 // kFailedPrecondition or kDataLoss as the directory is missing, unfit or
 // damaged; kInvalidArgument names a bad option; kResourceExhausted when not
-// even one cache fits the budget; kUnimplemented names a device or format that
-// this build does not hold.
+// even one cache fits the budget, or tables pass 4 GiB; kUnimplemented names a
+// device or format that this build does not hold.
 absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(
     const std::string& model_dir, const EngineOptions& options);
 

@@ -38,9 +38,11 @@ struct Flags {
   std::string model_root;
   int64_t session_budget_mib = 1024;
   int64_t max_queue_mib = 256;
+  int64_t max_rpc_mib = 256;
   double drain_delay_seconds = 5;
   double drain_timeout_seconds = 25;
   double step_deadline_seconds = 60;
+  double stall_limit_seconds = 600;
   double max_connection_age_seconds = 1800;
   std::string log_level = "info";
   bool check_config = false;
@@ -103,6 +105,9 @@ void AddLimitFlags(CLI::App* app, Flags* flags) {
   app->add_option("--max-queue-mib", flags->max_queue_mib,
                   "Most bytes of waiting requests of a model, MiB")
       ->capture_default_str();
+  app->add_option("--max-rpc-mib", flags->max_rpc_mib,
+                  "Most that gRPC may buffer for all connections, MiB")
+      ->capture_default_str();
   app->add_option("--max-message-bytes", options->limits.max_message_bytes,
                   "Largest message in either direction")
       ->capture_default_str();
@@ -122,6 +127,12 @@ void AddLimitFlags(CLI::App* app, Flags* flags) {
   app->add_option("--step-deadline", flags->step_deadline_seconds,
                   "Seconds after which a step means a hung engine")
       ->capture_default_str();
+  app->add_option("--stall-limit", flags->stall_limit_seconds,
+                  "Seconds after which a stream ends whose client neither "
+                  "sends nor reads")
+      ->capture_default_str();
+  app->add_flag("--span-metrics", flags->options.span_metrics,
+                "Expose the span of every head as a gauge");
   app->add_option("--log-level", flags->log_level,
                   "debug, info, warning or error")
       ->capture_default_str();
@@ -158,12 +169,15 @@ absl::Status Finish(const CLI::App& app, Flags* flags) {
                             ParseModelSpec(text, flags->model_root));
     options->models.push_back(std::move(spec));
   }
-  options->engine.state_budget_bytes = flags->session_budget_mib * (1 << 20);
+  options->engine.state_budget_bytes =
+      MebibytesToBytes(flags->session_budget_mib);
   options->engine.max_step_symbols = options->max_step_bytes;
-  options->max_queue_bytes = flags->max_queue_mib * (1 << 20);
+  options->max_queue_bytes = MebibytesToBytes(flags->max_queue_mib);
+  options->limits.max_rpc_bytes = MebibytesToBytes(flags->max_rpc_mib);
   options->drain_delay = absl::Seconds(flags->drain_delay_seconds);
   options->drain_timeout = absl::Seconds(flags->drain_timeout_seconds);
   options->step_deadline = absl::Seconds(flags->step_deadline_seconds);
+  options->stall_limit = absl::Seconds(flags->stall_limit_seconds);
   options->limits.connection_age =
       absl::Seconds(flags->max_connection_age_seconds);
   const absl::StatusOr<HostPort> listen = ParseAddress(options->listen);

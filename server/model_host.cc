@@ -32,6 +32,25 @@ absl::StatusOr<std::vector<float>> ScoreInChunks(
   return log_probs;
 }
 
+int64_t BytesOf(absl::string_view format) {
+  return format == "int8" ? 1 : format == "bf16" ? 2 : 4;
+}
+
+ModelFacts FactsOf(const std::string& name, const Engine& engine) {
+  const EngineInfo& info = engine.info();
+  ModelFacts facts;
+  facts.name = name;
+  facts.version = "1";
+  facts.digest = info.digest;
+  facts.architecture = std::string(Name(engine.config()->architecture));
+  facts.device = engine.options().device;
+  facts.weights_bytes =
+      info.parameter_count * BytesOf(engine.options().weights);
+  facts.state_bytes = info.state_bytes;
+  facts.slots_bytes = info.state_bytes * info.slot_count;
+  return facts;
+}
+
 }  // namespace
 
 absl::Status CheckEngine(Engine* engine) {
@@ -61,7 +80,7 @@ absl::Status CheckEngine(Engine* engine) {
 absl::StatusOr<std::unique_ptr<ModelHost>> ModelHost::Load(
     const ModelSpec& spec, const EngineOptions& engine_options,
     const SchedulerOptions& scheduler_options, const EngineFactory& factory,
-    Metrics* metrics) {
+    bool span_metrics, Metrics* metrics) {
   const absl::Time start = absl::Now();
   SPANLM_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
                           factory(spec.dir, engine_options));
@@ -71,13 +90,9 @@ absl::StatusOr<std::unique_ptr<ModelHost>> ModelHost::Load(
   const absl::Duration load_time = absl::Now() - start;
 
   const EngineInfo& info = engine->info();
-  ModelFacts facts;
-  facts.name = spec.name;
-  facts.version = "1";
-  facts.digest = info.digest;
-  facts.architecture = std::string(Name(engine->config()->architecture));
-  facts.state_bytes = info.state_bytes;
+  ModelFacts facts = FactsOf(spec.name, *engine);
   facts.load_time = load_time;
+  if (span_metrics) facts.attention_spans = info.spans;
   std::unique_ptr<ModelHost> host(
       new ModelHost(spec.name, std::move(engine), std::move(symbols), metrics));
   host->model_metrics_ = metrics->AddModel(facts);

@@ -28,11 +28,12 @@ absl::Status CheckEngine(Engine* engine);
 class ModelHost {
  public:
   // Loads, checks and warms up. Errors as the factory's and CheckEngine's;
-  // kFailedPrecondition for a token model. `metrics` is lent.
+  // kFailedPrecondition for a token model. `metrics` is lent; heads' spans are
+  // among them if `span_metrics`.
   static absl::StatusOr<std::unique_ptr<ModelHost>> Load(
       const ModelSpec& spec, const EngineOptions& engine_options,
       const SchedulerOptions& scheduler_options, const EngineFactory& factory,
-      Metrics* metrics);
+      bool span_metrics, Metrics* metrics);
   ~ModelHost();
 
   const std::string& name() const { return name_; }

@@ -17,7 +17,7 @@
 #error "define SPANLM_VERSION"
 #endif
 #ifndef SPANLM_REVISION
-#define SPANLM_REVISION ""
+#error "define SPANLM_REVISION"
 #endif
 
 namespace spanlm {
@@ -26,6 +26,7 @@ namespace {
 constexpr char kReady[] = "ready";
 constexpr char kLive[] = "live";
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
+constexpr absl::Duration kHealthInterval = absl::Milliseconds(500);
 // For calls that the schedulers have ended to send their statuses.
 constexpr absl::Duration kLastWords = absl::Seconds(1);
 
@@ -49,10 +50,15 @@ Server::Server(const ServerOptions& options)
       metrics_({SPANLM_VERSION, SPANLM_REVISION, __VERSION__,
                 options.engine.device}),
       call_metrics_(&metrics_),
-      registry_(NamesOf(options), DefaultOf(options)),
+      registry_(NamesOf(options), DefaultOf(options), &metrics_),
       scoring_(&registry_, options.limits),
       generation_(&registry_, options.limits),
-      model_service_(&registry_) {}
+      model_service_(&registry_) {
+  quota_.Resize(static_cast<size_t>(options.limits.max_rpc_bytes));
+  for (const std::string& name : NamesOf(options)) {
+    metrics_.SetModelState(name, ModelState::kLoading);
+  }
+}
 
 Server::~Server() {
   for (Listener* listener : {data_.get(), admin_.get(), health_.get()}) {
@@ -76,8 +82,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   }
   server->datasets_ = *std::move(datasets);
   server->evaluation_ = std::make_unique<EvaluationService>(
-      &server->registry_, server->datasets_.get());
+      &server->registry_, options.limits, server->datasets_.get());
   SPANLM_RETURN_IF_ERROR(server->Listen());
+  server->datasets_->DigestSmallFiles();
   SPANLM_RETURN_IF_ERROR(server->LoadModels(factory));
   server->RefreshHealth();
   return server;
@@ -87,6 +94,7 @@ absl::Status Server::Listen() {
   ListenerOptions data;
   data.address = options_.listen;
   data.limits = options_.limits;
+  data.quota = &quota_;
   data.has_health = true;
   data.has_reflection = true;
   data.services = {&scoring_, &generation_, &sessions_, evaluation_.get(),
@@ -97,6 +105,7 @@ absl::Status Server::Listen() {
   ListenerOptions admin;
   admin.address = options_.admin_listen;
   admin.limits = options_.limits;
+  admin.quota = &quota_;
   admin.has_channelz = true;
   admin.services = {&admin_service_};
   admin.new_interceptors = data.new_interceptors;
@@ -105,6 +114,7 @@ absl::Status Server::Listen() {
   ListenerOptions health;
   health.address = options_.health_listen;
   health.limits = options_.limits;
+  health.quota = &quota_;
   health.has_health = true;
   SPANLM_ASSIGN_OR_RETURN(health_, Listener::Start(health));
   SetHealth("", false);
@@ -124,9 +134,10 @@ absl::Status Server::LoadModels(const EngineFactory& factory) {
   scheduler.policy.max_step_symbols = options_.max_step_bytes;
   scheduler.max_queue_requests = options_.max_queue_requests;
   scheduler.max_queue_bytes = options_.max_queue_bytes;
+  scheduler.stall_limit = options_.stall_limit;
   for (const ModelSpec& spec : options_.models) {
-    absl::StatusOr<std::unique_ptr<ModelHost>> host =
-        ModelHost::Load(spec, engine, scheduler, factory, &metrics_);
+    absl::StatusOr<std::unique_ptr<ModelHost>> host = ModelHost::Load(
+        spec, engine, scheduler, factory, options_.span_metrics, &metrics_);
     if (!host.ok()) {
       return absl::Status(
           host.status().code(),
@@ -146,19 +157,31 @@ void Server::SetHealth(const std::string& service, bool is_serving) {
 void Server::RefreshHealth() {
   bool is_live = true;
   for (const std::unique_ptr<ModelHost>& model : models_) {
-    const absl::Duration age = model->scheduler()->StepAge();
+    const absl::Duration age = model->scheduler()->RoundAge();
     const bool moves = age <= options_.step_deadline;
-    if (!moves) {
+    if (!moves && is_live_) {
       Log(LogLevel::kError, "step_overdue",
           {{"model", model->name()}, {"seconds", absl::ToDoubleSeconds(age)}});
     }
     is_live = is_live && moves;
     SetHealth(model->name(), moves && !is_draining_);
   }
+  is_live_ = is_live;
   const bool is_ready = is_live && !is_draining_;
   SetHealth(kLive, is_live);
   SetHealth(kReady, is_ready);
   SetHealth("", is_ready);
+}
+
+bool Server::Pause(absl::Duration time, const Wait& wait) {
+  const absl::Time end = absl::Now() + time;
+  absl::Duration left = time;
+  do {
+    RefreshHealth();
+    if (wait(std::min(left, kHealthInterval))) return true;
+    left = end - absl::Now();
+  } while (left > absl::ZeroDuration());
+  return false;
 }
 
 void Server::WaitForRequests(absl::Duration timeout, const Wait& wait) {
@@ -167,7 +190,7 @@ void Server::WaitForRequests(absl::Duration timeout, const Wait& wait) {
     while (!model->scheduler()->WaitUntilIdle(absl::ZeroDuration())) {
       const absl::Duration left = end - absl::Now();
       if (left <= absl::ZeroDuration()) return;
-      if (wait(std::min(left, kPoll))) return;
+      if (Pause(std::min(left, kPoll), wait)) return;
     }
   }
 }
@@ -175,23 +198,22 @@ void Server::WaitForRequests(absl::Duration timeout, const Wait& wait) {
 void Server::Drain(const Wait& wait) {
   Log(LogLevel::kInfo, "draining");
   is_draining_ = true;
-  RefreshHealth();
-  const bool is_now = wait(options_.drain_delay);
+  const bool is_now = Pause(options_.drain_delay, wait);
   const absl::Duration timeout =
       is_now ? absl::ZeroDuration() : options_.drain_timeout;
+  // The listener stays: who calls now has to hear why not.
   for (const auto& model : models_) model->scheduler()->Drain();
-  // Shutdown tells clients to go elsewhere at once and returns when the last
-  // call has ended; this thread goes on to wait for requests and signals.
-  const std::future<void> shutdown =
-      std::async(std::launch::async, [this] { data_->server()->Shutdown(); });
   WaitForRequests(timeout, wait);
   for (const auto& model : models_) model->scheduler()->CancelAll();
   for (const auto& model : models_) {
     model->scheduler()->WaitUntilIdle(kLastWords);
   }
-  // The last messages and statuses are still on their way. What is left then
-  // waits for its client: a reader too slow, a stream that was never opened, a
-  // watch of health.
+  // Shutdown returns when the last call has ended, and the last messages and
+  // statuses are still on their way. What is left after a while waits for its
+  // client: a reader too slow, a stream that was never opened, a watch of
+  // health.
+  const std::future<void> shutdown =
+      std::async(std::launch::async, [this] { data_->server()->Shutdown(); });
   if (shutdown.wait_for(absl::ToChronoNanoseconds(kLastWords)) ==
       std::future_status::timeout) {
     grpc_server_cancel_all_calls(data_->server()->c_server());

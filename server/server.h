@@ -2,6 +2,8 @@
 // The server: builds and owns all parts.
 #pragma once
 
+#include <grpcpp/resource_quota.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -44,13 +46,14 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // Tells grpc.health.v1 how the models are: "" and "ready" SERVING while all
-  // models serve and nothing drains, "live" while no step is older than
-  // --step-deadline, and each model's name. Call it a few times a second.
+  // models serve and nothing drains, "live" while every model's thread goes
+  // round within --step-deadline, and each model's name. Call it a few times a
+  // second.
   void RefreshHealth();
 
-  // Ends well: NOT_SERVING for --drain-delay, then refuses calls and gives the
-  // running ones --drain-timeout, then cancels the rest. `wait` is called for
-  // every pause. Call it once.
+  // Ends well: NOT_SERVING for --drain-delay, then refuses requests and gives
+  // the running ones --drain-timeout, then cancels the rest and closes. `wait`
+  // is called for every pause, the first one the delay's. Call it once.
   void Drain(const Wait& wait);
 
   // The JSON line that says where it listens.
@@ -68,6 +71,8 @@ class Server {
   absl::Status Listen();
   absl::Status LoadModels(const EngineFactory& factory);
   void SetHealth(const std::string& service, bool is_serving);
+  // Waits for `time`; true: `wait` said stop.
+  bool Pause(absl::Duration time, const Wait& wait);
   // Waits until no request is left, `timeout` has passed or `wait` says so.
   void WaitForRequests(absl::Duration timeout, const Wait& wait);
 
@@ -78,6 +83,8 @@ class Server {
   ModelRegistry registry_;
   std::vector<std::unique_ptr<ModelHost>> models_;
   bool is_draining_ = false;
+  bool is_live_ = true;  // as last told
+  grpc::ResourceQuota quota_{"spanlm"};
 
   ScoringService scoring_;
   GenerationService generation_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/server_options.h"
 
+#include <algorithm>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 
 namespace spanlm {
@@ -44,6 +47,26 @@ absl::Status CheckAddress(absl::string_view flag, absl::string_view address,
       "that is meant"));
 }
 
+absl::Status CheckFormat(absl::string_view flag, absl::string_view format) {
+  if (format == "fp32" || format == "bf16" || format == "int8") {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, ": ", format, ", want fp32, bf16 or int8"));
+}
+
+absl::Status CheckDevice(absl::string_view device) {
+  absl::string_view number = device;
+  int32_t index = 0;
+  if (device == "cpu" || device == "cuda" ||
+      (absl::ConsumePrefix(&number, "cuda:") &&
+       absl::SimpleAtoi(number, &index) && index >= 0)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--device: ", device, ", want cpu, cuda or cuda:N"));
+}
+
 absl::Status CheckModels(const ServerOptions& options) {
   if (options.models.empty()) {
     return absl::InvalidArgumentError(
@@ -51,6 +74,12 @@ absl::Status CheckModels(const ServerOptions& options) {
   }
   std::set<std::string> names;
   for (const ModelSpec& model : options.models) {
+    // Names of grpc.health.v1 that are not a model's.
+    if (model.name == "live" || model.name == "ready") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--model: the name ", model.name,
+                       " is taken by the health of the whole server"));
+    }
     if (!names.insert(model.name).second) {
       return absl::InvalidArgumentError(
           absl::StrCat("--model: the name ", model.name, " is given twice"));
@@ -77,6 +106,9 @@ absl::Status Check(const ServerOptions& options) {
       CheckAddress("health-listen", options.health_listen, true));
   SPANLM_RETURN_IF_ERROR(
       CheckAddress("metrics-listen", options.metrics_listen, true));
+  SPANLM_RETURN_IF_ERROR(CheckDevice(options.engine.device));
+  SPANLM_RETURN_IF_ERROR(CheckFormat("weights", options.engine.weights));
+  SPANLM_RETURN_IF_ERROR(CheckFormat("kv", options.engine.kv));
   SPANLM_RETURN_IF_ERROR(
       CheckRange("threads", options.engine.threads, 0, 1024));
   SPANLM_RETURN_IF_ERROR(CheckRange("session-budget-mib",
@@ -88,6 +120,8 @@ absl::Status Check(const ServerOptions& options) {
       CheckRange("max-queue-requests", options.max_queue_requests, 1, 1 << 20));
   SPANLM_RETURN_IF_ERROR(CheckRange(
       "max-queue-mib", options.max_queue_bytes >> 20, 1, int64_t{1} << 20));
+  SPANLM_RETURN_IF_ERROR(CheckRange(
+      "max-rpc-mib", options.limits.max_rpc_bytes >> 20, 16, int64_t{1} << 20));
   SPANLM_RETURN_IF_ERROR(CheckRange("max-message-bytes",
                                     options.limits.max_message_bytes, 65536,
                                     int64_t{1} << 30));
@@ -100,8 +134,15 @@ absl::Status Check(const ServerOptions& options) {
                                        absl::ZeroDuration()));
   SPANLM_RETURN_IF_ERROR(CheckDuration(
       "max-connection-age", options.limits.connection_age, absl::Seconds(1)));
+  SPANLM_RETURN_IF_ERROR(
+      CheckDuration("stall-limit", options.stall_limit, absl::Milliseconds(1)));
   return CheckDuration("step-deadline", options.step_deadline,
                        absl::Milliseconds(1));
+}
+
+int64_t MebibytesToBytes(int64_t mebibytes) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() >> 20;
+  return std::clamp(mebibytes, -kMost, kMost) * (int64_t{1} << 20);
 }
 
 absl::StatusOr<ModelSpec> ParseModelSpec(absl::string_view text,

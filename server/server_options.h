@@ -29,6 +29,7 @@ struct RpcLimits {
   int64_t max_generated_bytes = 1 << 20;    // of one Generate
   int64_t max_chunk_bytes = 1 << 20;        // of a ScoreStream message
   int64_t stream_buffer_bytes = 256 << 10;  // above it a stream's job is parked
+  int64_t max_rpc_bytes = 256 << 20;        // that gRPC may buffer in all
   absl::Duration connection_age = absl::Minutes(30);
   absl::Duration connection_idle = absl::Minutes(10);
   absl::Duration min_ping_interval = absl::Seconds(10);
@@ -52,14 +53,20 @@ struct ServerOptions {
   int32_t max_queue_requests = 1024;
   int64_t max_queue_bytes = int64_t{256} << 20;
   RpcLimits limits;
+  bool span_metrics = false;  // a gauge for each head
 
   absl::Duration drain_delay = absl::Seconds(5);
   absl::Duration drain_timeout = absl::Seconds(25);
   absl::Duration step_deadline = absl::Seconds(60);
+  // A stream whose client neither sends nor reads for this long is ended.
+  absl::Duration stall_limit = absl::Minutes(10);
 };
 
 // kInvalidArgument names the flag, its value and the bound. Opens nothing.
 absl::Status Check(const ServerOptions& options);
+
+// Mebibytes as bytes; the nearest int64 where they are too many.
+int64_t MebibytesToBytes(int64_t mebibytes);
 
 // "NAME=DIR", or a bare DIR that takes its folder's name. A relative DIR is
 // below `model_root`, if that is not empty. kInvalidArgument: no name, or one

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/commands/command.h"
 
+#include <fstream>
+
+#include "base/bits_total.h"
+
 namespace spanlm {
 
 ClientOptions MakeClientOptions(const CommonFlags& flags,
@@ -13,10 +17,22 @@ ClientOptions MakeClientOptions(const CommonFlags& flags,
   return options;
 }
 
+absl::StatusOr<std::string> ReadInput(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes;
+  char block[1 << 16];
+  while (file.good()) {
+    file.read(block, sizeof(block));
+    bytes.append(block, static_cast<size_t>(file.gcount()));
+  }
+  if (file.is_open() && file.eof() && !file.bad()) return bytes;
+  return absl::UnavailableError(path + " cannot be read");
+}
+
 double BitsOf(float log_prob) {
-  constexpr double kBitsPerNat = 0x1.71547652b82fep0;
-  // Not −0 for a certain byte.
-  return 0.0 - static_cast<double>(log_prob) * kBitsPerNat;
+  BitsTotal bits;
+  bits.Add(-log_prob);
+  return bits.bits();
 }
 
 absl::Status CheckWritten(const Console& console) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/client.h"
 #include "client/console.h"
@@ -29,6 +30,9 @@ struct Invocation {
 // Options for a call to `flags.address`; `timeout` unless --timeout was given.
 ClientOptions MakeClientOptions(const CommonFlags& flags,
                                 absl::Duration timeout);
+
+// All bytes of a file; Unavailable names one that cannot be read.
+absl::StatusOr<std::string> ReadInput(const std::string& path);
 
 // ln P as −log2 P.
 double BitsOf(float log_prob);

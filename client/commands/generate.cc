@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/commands/generate.h"
 
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,11 +51,8 @@ absl::StatusOr<v1::GenerateStreamRequest> MakeRequest(
   request.set_model(common.model);
   request.set_prompt(flags.prompt);
   if (!flags.prompt_file.empty()) {
-    std::ifstream file(flags.prompt_file, std::ios::binary);
-    request.set_prompt(std::string(std::istreambuf_iterator<char>(file), {}));
-    if (!file.good()) {
-      return absl::UnavailableError(flags.prompt_file + " cannot be read");
-    }
+    SPANLM_ASSIGN_OR_RETURN(*request.mutable_prompt(),
+                            ReadInput(flags.prompt_file));
   }
   if (!flags.session.empty()) request.set_session(flags.session);
   v1::SamplingOptions* sampling = request.mutable_sampling();

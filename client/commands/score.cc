@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -47,7 +46,8 @@ struct Score {
 // The text, read as it is needed. One thread at a time.
 class TextReader {
  public:
-  TextReader(std::istream& in, int64_t size) : in_(in), size_(size) {}
+  TextReader(std::istream& in, std::string name, int64_t size)
+      : in_(in), name_(std::move(name)), size_(size) {}
 
   // Up to `count` bytes; fewer at the end only.
   absl::StatusOr<std::string> Read(int64_t count) {
@@ -58,7 +58,7 @@ class TextReader {
     bytes.resize(count);
     in_.read(bytes.data() + begin, count - begin);
     bytes.resize(begin + in_.gcount());
-    if (in_.bad()) return absl::UnavailableError("the text cannot be read");
+    if (in_.bad()) return absl::UnavailableError(name_ + " cannot be read");
     return bytes;
   }
   // The next Reads begin with these bytes. None may be pushed back already.
@@ -67,6 +67,7 @@ class TextReader {
 
  private:
   std::istream& in_;
+  const std::string name_;
   const int64_t size_;
   std::string pushed_back_;
 };
@@ -112,11 +113,8 @@ absl::StatusOr<Score> ScoreAtOnce(const ScoreFlags& flags,
   v1::ScoreItem* item = request.add_items();
   item->set_continuation(std::move(text));
   if (!flags.context_file.empty()) {
-    std::ifstream file(flags.context_file, std::ios::binary);
-    item->set_context(std::string(std::istreambuf_iterator<char>(file), {}));
-    if (!file.good()) {
-      return absl::UnavailableError(flags.context_file + " cannot be read");
-    }
+    SPANLM_ASSIGN_OR_RETURN(*item->mutable_context(),
+                            ReadInput(flags.context_file));
   }
   SetOutput(flags, request.mutable_output());
   Client client(MakeClientOptions(common, absl::InfiniteDuration()));
@@ -198,18 +196,39 @@ void PrintJson(const ScoreFlags& flags, const Score& score,
   out << json << "\n";
 }
 
+// Bytes of a text that is not streamed.
+int64_t MostAtOnce(const ScoreFlags& flags) {
+  return flags.per_byte ? kMaxUnaryPerByte : kMaxUnaryBytes;
+}
+
+std::string ContextRule(int64_t at_once) {
+  return absl::StrFormat(
+      "--context-file goes with a text of at most %d bytes and without "
+      "--stream",
+      at_once);
+}
+
+// −1: not known.
+int64_t SizeOf(const std::string& path) {
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(path, error);
+  return error ? -1 : static_cast<int64_t>(size);
+}
+
 absl::Status RunScore(const ScoreFlags& flags, const CommonFlags& common,
                       Console& console) {
   std::ifstream file;
   int64_t size = -1;
   if (!flags.file.empty()) {
     file.open(flags.file, std::ios::binary);
-    std::error_code error;
-    const uintmax_t found = std::filesystem::file_size(flags.file, error);
-    if (!error) size = static_cast<int64_t>(found);
+    if (!file.is_open()) {
+      return absl::UnavailableError(flags.file + " cannot be read");
+    }
+    size = SizeOf(flags.file);
   }
-  TextReader reader(flags.file.empty() ? console.in : file, size);
-  const int64_t at_once = flags.per_byte ? kMaxUnaryPerByte : kMaxUnaryBytes;
+  TextReader reader(flags.file.empty() ? console.in : file,
+                    flags.file.empty() ? "standard input" : flags.file, size);
+  const int64_t at_once = MostAtOnce(flags);
   SPANLM_ASSIGN_OR_RETURN(std::string begin, reader.Read(at_once + 1));
 
   ByteBits byte_bits(flags.per_byte, common.json, console.out);
@@ -217,10 +236,7 @@ absl::Status RunScore(const ScoreFlags& flags, const CommonFlags& common,
   if (!flags.stream && static_cast<int64_t>(begin.size()) <= at_once) {
     score = ScoreAtOnce(flags, common, std::move(begin), &byte_bits);
   } else if (!flags.context_file.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("--context-file goes with a text of at most %d bytes "
-                        "and without --stream",
-                        at_once));
+    return absl::InvalidArgumentError(ContextRule(at_once));
   } else {
     reader.PushBack(std::move(begin));
     score = ScoreInStream(flags, common, &reader, &byte_bits, console);
@@ -244,17 +260,21 @@ void AddScoreCommand(CLI::App* app, Invocation* invocation) {
       "score", "Measure how well the model predicts a text");
   command->add_option("FILE", flags->file, "The text; without it stdin")
       ->check(CLI::ExistingFile);
-  CLI::Option* context =
-      command
-          ->add_option("--context-file", flags->context_file,
-                       "A file that is read first and not scored")
-          ->check(CLI::ExistingFile);
   command->add_flag("--per-byte", flags->per_byte,
                     "Also print the bits of every byte");
+  CLI::Option* stream = command->add_flag(
+      "--stream", flags->stream,
+      "Send the text in chunks; chosen by itself above 1 MiB");
+  // After the options that its check looks at.
   command
-      ->add_flag("--stream", flags->stream,
-                 "Send the text in chunks; chosen by itself above 1 MiB")
-      ->excludes(context);
+      ->add_option("--context-file", flags->context_file,
+                   "A file that is read first and not scored")
+      ->check(CLI::ExistingFile)
+      ->check([flags = flags.get()](const std::string& /*file*/) {
+        const int64_t at_once = MostAtOnce(*flags);
+        return SizeOf(flags->file) > at_once ? ContextRule(at_once) : "";
+      })
+      ->excludes(stream);
   command->footer(
       "Examples:\n"
       "  spanlm score book.txt\n"

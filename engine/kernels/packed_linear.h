@@ -29,7 +29,7 @@ struct PackedLinearArgs {
   int64_t x_row_stride = 0;
   const float* weights = nullptr;  // packed, aligned to 64 bytes
   const float* bias = nullptr;     // [outputs], nullptr: none
-  bool relu = false;               // y = max(y, 0) at the end
+  bool relu = false;               // y = max(y, 0) at the end; NaN stays NaN
   float* y = nullptr;              // [rows, outputs], must not overlap x
   int64_t y_row_stride = 0;
 };

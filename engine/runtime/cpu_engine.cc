@@ -13,11 +13,11 @@ absl::StatusOr<std::unique_ptr<CpuEngine>> CpuEngine::Create(
     const ModelConfig& config, const TensorSource& tensors,
     const ModelIdentity& identity, const EngineOptions& options) {
   SPANLM_RETURN_IF_ERROR(CheckEngineOptions(options));
-  SPANLM_ASSIGN_OR_RETURN(PackedModel model,
-                          PackedModel::Create(config, tensors));
-  SPANLM_ASSIGN_OR_RETURN(EngineInfo info,
-                          DescribeEngine(model.tables(), identity, options,
-                                         kernels::CpuTargetName()));
+  SPANLM_ASSIGN_OR_RETURN(
+      PackedModel model,
+      PackedModel::Create(config, tensors, {options.state_budget_bytes}));
+  EngineInfo info = DescribeEngine(model.tables(), identity, options,
+                                   kernels::CpuTargetName());
   SPANLM_ASSIGN_OR_RETURN(
       AlignedFloats slab,
       AlignedFloats::Create(info.slot_count * model.tables().slot_floats));

@@ -21,8 +21,7 @@ namespace spanlm {
 class CpuEngine : public Engine {
  public:
   // `tensors` is read now and not kept. Errors: CheckEngineOptions',
-  // PackedModel::Create's; kResourceExhausted, with both sizes, when not even
-  // one cache fits the budget.
+  // PackedModel::Create's.
   static absl::StatusOr<std::unique_ptr<CpuEngine>> Create(
       const ModelConfig& config, const TensorSource& tensors,
       const ModelIdentity& identity, const EngineOptions& options);

@@ -57,18 +57,15 @@ absl::StatusOr<CudaDevice> OpenCudaDevice(absl::string_view name) {
                                       count == 1 ? " device" : " devices"));
   }
   int major = 0, minor = 0;
-  size_t free_bytes = 0, total_bytes = 0;
   for (const cudaError_t error :
        {cudaSetDevice(device.index),
         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor,
                                device.index),
         cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor,
-                               device.index),
-        cudaMemGetInfo(&free_bytes, &total_bytes)}) {
+                               device.index)}) {
     if (error != cudaSuccess) return Missing(name, cudaGetErrorString(error));
   }
   device.architecture = absl::StrCat("sm_", major, minor);
-  device.free_bytes = static_cast<int64_t>(free_bytes);
   SPANLM_RETURN_IF_ERROR(LoadTorchCuda(name));
   return device;
 }

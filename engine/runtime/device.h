@@ -13,7 +13,6 @@ namespace spanlm {
 struct CudaDevice {
   int8_t index = 0;          // as CUDA counts them
   std::string architecture;  // "sm_90"
-  int64_t free_bytes = 0;    // of its memory, when it was opened
 };
 
 // The number in "cuda:N"; 0 for "cuda". kInvalidArgument for other names.

@@ -4,9 +4,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
+#include <c10/util/accumulate.h>
 
 #include <cmath>
 #include <cstddef>
@@ -26,12 +26,13 @@ class WeightLoader {
   WeightLoader(const TensorSource& tensors, at::Device device)
       : tensors_(tensors), device_(device) {}
 
+  bool Has(const std::string& name) const { return tensors_.Find(name).ok(); }
   at::Tensor Load(const std::string& name, at::IntArrayRef shape) {
     if (!status_.ok()) return at::Tensor();
-    at::Tensor tensor =
-        at::empty(shape, at::TensorOptions().dtype(at::kFloat).device(device_));
-    status_ = CopyFrom(tensors_, name, tensor);
-    return tensor;
+    const absl::StatusOr<std::vector<float>> values =
+        LoadFloats(tensors_, name, c10::multiply_integers(shape));
+    status_ = values.status();
+    return status_.ok() ? CopyToDevice(*values, shape, device_) : at::Tensor();
   }
   Norm LoadNorm(const std::string& name, int64_t width) {
     return {Load(name + ".weight", {width}), Load(name + ".bias", {width})};
@@ -142,7 +143,11 @@ absl::StatusOr<DeviceModel> DeviceModel::Load(const ModelConfig& config,
     model.out_weight_ = loader.Load("out_emb.weight", {vocab, d});
     model.out_bias_ = loader.Load("out_emb.bias", {vocab});
   } else {
-    model.out_weight_ = loader.Load("word_emb.emb_layers.0.weight", {vocab, d});
+    // The output's weight is the embedding, unless the file has another.
+    const char* const output = "crit.out_layers.0.weight";
+    model.embedding_ = loader.Load("word_emb.emb_layers.0.weight", {vocab, d});
+    model.out_weight_ =
+        loader.Has(output) ? loader.Load(output, {vocab, d}) : model.embedding_;
     model.out_bias_ = loader.Load("crit.out_layers.0.bias", {vocab});
   }
   for (int32_t i = 0; i < config->n_layer; ++i) {
@@ -153,7 +158,7 @@ absl::StatusOr<DeviceModel> DeviceModel::Load(const ModelConfig& config,
   }
   if (!loader.status().ok()) return loader.status();
   if (!is_adaptive) {
-    model.embedding_ = model.out_weight_ * std::sqrt(static_cast<double>(d));
+    model.embedding_ = model.embedding_ * std::sqrt(static_cast<double>(d));
   }
   model.AddTables(config, tables, device);
   return model;
@@ -181,8 +186,10 @@ at::Tensor DeviceModel::Step(const DeviceStep& step,
                                      qkv.narrow(1, 2 * d, d)};
     const at::Tensor attended =
         Attend(step.rows, layer.tables, projections, memory);
-    h = LayerNorm(h + at::linear(attended, layer.out), layer.attention_norm);
-    h = LayerNorm(h + Apply(layer.ff, h, PassOptions{}), layer.ff_norm);
+    h = LayerNorm(h + at::linear(attended, layer.out), layer.attention_norm,
+                  PassOptions{});
+    h = LayerNorm(h + Apply(layer.ff, h, PassOptions{}), layer.ff_norm,
+                  PassOptions{});
   }
   const at::Tensor wanted = h.index_select(0, step.wanted_rows);
   return at::log_softmax(at::linear(wanted, out_weight_, out_bias_), 1);

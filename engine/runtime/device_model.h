@@ -36,8 +36,8 @@ struct DeviceStep {
 // Immutable, but for LibTorch's own: one thread at a time.
 class DeviceModel {
  public:
-  // Copies everything to `device`. kNotFound or kDataLoss names a tensor that
-  // is missing or misshapen. Throws LibTorch's exceptions.
+  // Copies everything to `device`. Errors are LoadFloats'. Throws LibTorch's
+  // exceptions.
   static absl::StatusOr<DeviceModel> Load(const ModelConfig& config,
                                           const TensorSource& tensors,
                                           const ModelTables& tables,

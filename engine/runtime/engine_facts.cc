@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/status_macros.h"
 #include "engine/kernels/cpu_target.h"
 
@@ -41,10 +42,10 @@ absl::Status CheckEngineOptions(const EngineOptions& options) {
                      std::numeric_limits<int64_t>::max());
 }
 
-absl::StatusOr<EngineInfo> DescribeEngine(const ModelTables& tables,
-                                          const ModelIdentity& identity,
-                                          const EngineOptions& options,
-                                          absl::string_view target) {
+EngineInfo DescribeEngine(const ModelTables& tables,
+                          const ModelIdentity& identity,
+                          const EngineOptions& options,
+                          absl::string_view target) {
   EngineInfo info;
   info.digest = identity.digest;
   info.numerics =
@@ -52,11 +53,7 @@ absl::StatusOr<EngineInfo> DescribeEngine(const ModelTables& tables,
   info.parameter_count = identity.parameter_count;
   info.state_bytes = tables.slot_floats * static_cast<int64_t>(sizeof(float));
   const int64_t fitting = options.state_budget_bytes / info.state_bytes;
-  if (fitting < 1) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("state_budget_bytes: ", options.state_budget_bytes,
-                     ", one cache of this model takes ", info.state_bytes));
-  }
+  SPANLM_CHECK(fitting >= 1);
   info.slot_count = static_cast<int32_t>(
       std::min<int64_t>(fitting, std::numeric_limits<int32_t>::max()));
   info.receptive_field_bytes = 1;

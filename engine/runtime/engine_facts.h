@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "engine/engine.h"
 #include "engine/runtime/step_plan.h"
@@ -24,11 +24,11 @@ struct ModelIdentity {
 absl::Status CheckEngineOptions(const EngineOptions& options);
 
 // The facts of an engine whose kernels run on `target` ("AVX3", "sm_90").
-// kResourceExhausted, with both sizes, when not even one cache fits the budget.
-absl::StatusOr<EngineInfo> DescribeEngine(const ModelTables& tables,
-                                          const ModelIdentity& identity,
-                                          const EngineOptions& options,
-                                          absl::string_view target);
+// `tables` were made for the budget of `options`.
+EngineInfo DescribeEngine(const ModelTables& tables,
+                          const ModelIdentity& identity,
+                          const EngineOptions& options,
+                          absl::string_view target);
 
 StepLimits LimitsOf(const ModelConfig& config, const ModelTables& tables,
                     const EngineOptions& options);

@@ -141,10 +141,10 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateTorchEngine(
     const ModelIdentity& identity, const EngineOptions& options) {
   SPANLM_RETURN_IF_ERROR(CheckEngineOptions(options));
   SPANLM_ASSIGN_OR_RETURN(const Place place, FindPlace(options.device));
-  SPANLM_ASSIGN_OR_RETURN(const ModelTables tables,
-                          MakeModelTables(config, tensors));
   SPANLM_ASSIGN_OR_RETURN(
-      EngineInfo info, DescribeEngine(tables, identity, options, place.target));
+      const ModelTables tables,
+      MakeModelTables(config, tensors, {options.state_budget_bytes}));
+  EngineInfo info = DescribeEngine(tables, identity, options, place.target);
   return GuardTorch(
       absl::StrCat("load on ", options.device),
       [&]() -> absl::StatusOr<std::unique_ptr<Engine>> {

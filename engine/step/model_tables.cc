@@ -64,13 +64,7 @@ absl::StatusOr<std::vector<float>> LoadSpans(const ModelConfig& config,
   SPANLM_ASSIGN_OR_RETURN(
       std::vector<float> spans,
       LoadFloats(tensors, name, config->adapt_span_layer ? 1 : config->n_head));
-  for (float& z : spans) {
-    if (!std::isfinite(z)) {
-      return absl::DataLossError(
-          absl::StrCat("tensor ", name, " holds a span that is no number"));
-    }
-    z = std::clamp(z, 0.0F, 1.0F);
-  }
+  for (float& z : spans) z = std::clamp(z, 0.0F, 1.0F);
   spans.resize(static_cast<size_t>(config->n_head), spans[0]);
   return spans;
 }
@@ -105,46 +99,83 @@ int32_t LayerWindow(const ModelConfig& config,
                                          rounding * rounding);
 }
 
+std::string MaskPrefix(size_t layer) {
+  return absl::StrCat("layers.", layer, ".attn.attn.adaptive_span._mask.");
+}
+
+// mask(distance) of a head that learned `span` positions.
+float MaskAt(const ModelConfig& config, const std::vector<float>& mask_template,
+             float span, int32_t distance) {
+  const float slope = (mask_template[config->attn_span - distance] + span) /
+                      static_cast<float>(config->ramp);
+  return std::clamp(slope + 1.0F, 0.0F, 1.0F);
+}
+
+// All of a layer but its mask.
 absl::Status AddAdaptiveLayer(const ModelConfig& config,
                               const TensorSource& tensors,
                               ModelTables* tables) {
-  const std::string mask = absl::StrCat("layers.", tables->layers.size(),
-                                        ".attn.attn.adaptive_span._mask.");
-  SPANLM_ASSIGN_OR_RETURN(const std::vector<float> spans,
-                          LoadSpans(config, tensors, mask));
+  const std::string prefix = MaskPrefix(tables->layers.size());
+  SPANLM_ASSIGN_OR_RETURN(const std::vector<float> fractions,
+                          LoadSpans(config, tensors, prefix));
   SPANLM_ASSIGN_OR_RETURN(const std::vector<float> mask_template,
-                          LoadTemplate(config, tensors, mask));
+                          LoadTemplate(config, tensors, prefix));
   LayerTables layer;
-  layer.window = LayerWindow(config, spans);
-  const auto size = static_cast<float>(config->attn_span);
-  const auto ramp = static_cast<float>(config->ramp);
-  std::vector<std::vector<float>> masks;  // [heads][distance]
+  layer.window = LayerWindow(config, fractions);
   std::vector<int32_t> reaches;
-  for (const float z : spans) {
-    std::vector<float> m(static_cast<size_t>(layer.window) + 1, 0.0F);
-    int32_t reach = 1;
-    for (int32_t d = 1; d <= layer.window; ++d) {
-      const float slope =
-          (mask_template[config->attn_span - d] + z * size) / ramp;
-      m[d] = std::clamp(slope + 1.0F, 0.0F, 1.0F);
-      if (m[d] > 0) reach = d;
+  for (const float z : fractions) {
+    const float span = z * static_cast<float>(config->attn_span);
+    int32_t reach = layer.window;
+    while (reach > 1 && MaskAt(config, mask_template, span, reach) <= 0) {
+      --reach;
     }
-    masks.push_back(std::move(m));
+    layer.spans.push_back(span);
     reaches.push_back(reach);
-    layer.spans.push_back(z * size);
   }
-  const int32_t longest = *std::max_element(reaches.begin(), reaches.end());
-  layer.mask_columns = longest + 1;
-  layer.mask.assign(kBlock, 0.0F);
-  for (const std::vector<float>& m : masks) {
-    for (int32_t d = longest; d >= 0; --d) layer.mask.push_back(m[d]);
-    layer.mask.insert(layer.mask.end(), kBlock, 0.0F);
-  }
+  layer.mask_columns = *std::max_element(reaches.begin(), reaches.end()) + 1;
   const std::vector<int32_t> windows(reaches.size(), layer.window);
   SPANLM_RETURN_IF_ERROR(
       PlaceRings(reaches, config->renormalize ? reaches : windows,
                  config->d_head, &layer, &tables->slot_floats));
   tables->layers.push_back(std::move(layer));
+  return absl::OkStatus();
+}
+
+int64_t MaskFloats(const LayerTables& layer) {
+  const auto heads = static_cast<int64_t>(layer.heads.size());
+  return kBlock + heads * (layer.mask_columns + kBlock);
+}
+
+absl::Status FillMask(const ModelConfig& config, const TensorSource& tensors,
+                      size_t index, LayerTables* layer) {
+  SPANLM_ASSIGN_OR_RETURN(const std::vector<float> mask_template,
+                          LoadTemplate(config, tensors, MaskPrefix(index)));
+  layer->mask.assign(static_cast<size_t>(MaskFloats(*layer)), 0.0F);
+  float* entry = layer->mask.data() + kBlock;
+  for (const float span : layer->spans) {
+    for (int32_t d = layer->mask_columns - 1; d >= 1; --d) {
+      *entry++ = MaskAt(config, mask_template, span, d);
+    }
+    entry += 1 + kBlock;  // distance 0, and the zeros behind the row
+  }
+  return absl::OkStatus();
+}
+
+// A stranger's config may ask for any of these; within its own bounds
+// (model_bounds.cc) no size here passes 2^53.
+absl::Status CheckLimits(int64_t slot_floats, int64_t table_floats,
+                         const TableLimits& limits) {
+  constexpr auto kFloatBytes = static_cast<int64_t>(sizeof(float));
+  if (slot_floats * kFloatBytes > limits.state_budget_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "state_budget_bytes: ", limits.state_budget_bytes,
+        ", one cache of this model takes ", slot_floats * kFloatBytes));
+  }
+  if (table_floats * kFloatBytes > limits.table_bytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("this model takes ", table_floats * kFloatBytes,
+                     " bytes of tables, want at most ", limits.table_bytes));
+  }
   return absl::OkStatus();
 }
 
@@ -167,14 +198,22 @@ float* KeyOfDistance(const ModelConfig& config, int32_t distance, int32_t dim,
 }
 
 absl::StatusOr<ModelTables> AdaptiveSpanTables(const ModelConfig& config,
-                                               const TensorSource& tensors) {
+                                               const TensorSource& tensors,
+                                               const TableLimits& limits) {
   ModelTables tables;
   tables.min_distance = 1;
   tables.renormalize = config->renormalize;
   int32_t window = 1;
+  int64_t floats = 0;
   for (int32_t i = 0; i < config->n_layer; ++i) {
     SPANLM_RETURN_IF_ERROR(AddAdaptiveLayer(config, tensors, &tables));
     window = std::max(window, tables.layers.back().window);
+    floats += MaskFloats(tables.layers.back());
+  }
+  floats += int64_t{RoundUpToBlock(window + 1)} * config->d_head;
+  SPANLM_RETURN_IF_ERROR(CheckLimits(tables.slot_floats, floats, limits));
+  for (size_t i = 0; i < tables.layers.size(); ++i) {
+    SPANLM_RETURN_IF_ERROR(FillMask(config, tensors, i, &tables.layers[i]));
   }
   const int64_t size = config->attn_span;
   SPANLM_ASSIGN_OR_RETURN(const std::vector<float> keys,
@@ -205,34 +244,37 @@ absl::StatusOr<std::vector<float>> LoadFrequencies(
 }
 
 // r(δ) for δ = 0 … reach: sines, then cosines. [reach + 1, d_model]
-std::vector<float> Sinusoids(const std::vector<float>& frequencies,
-                             int32_t reach) {
-  std::vector<float> table;
-  for (int32_t d = 0; d <= reach; ++d) {
+absl::StatusOr<AlignedFloats> Sinusoids(const std::vector<float>& frequencies,
+                                        int32_t reach) {
+  const auto half = static_cast<int64_t>(frequencies.size());
+  SPANLM_ASSIGN_OR_RETURN(
+      AlignedFloats table,
+      AlignedFloats::Create((int64_t{reach} + 1) * 2 * half));
+  float* row = table.data();
+  for (int32_t d = 0; d <= reach; ++d, row += 2 * half) {
     // The angle is rounded to float, as in the published code; its sine is not.
-    for (const float f : frequencies) {
-      const float angle = static_cast<float>(d) * f;
-      table.push_back(static_cast<float>(std::sin(double{angle})));
-    }
-    for (const float f : frequencies) {
-      const float angle = static_cast<float>(d) * f;
-      table.push_back(static_cast<float>(std::cos(double{angle})));
+    for (int64_t i = 0; i < half; ++i) {
+      const float angle = static_cast<float>(d) * frequencies[i];
+      row[i] = static_cast<float>(std::sin(double{angle}));
+      row[half + i] = static_cast<float>(std::cos(double{angle}));
     }
   }
   return table;
 }
 
 // R_δ = Wr r(δ), by our own product: a library's bits may depend on threads.
-absl::StatusOr<PositionTable> ProjectSinusoids(
-    const ModelConfig& config, const TensorSource& tensors,
-    const std::string& name, const std::vector<float>& sinusoids) {
+absl::StatusOr<PositionTable> ProjectSinusoids(const ModelConfig& config,
+                                               const TensorSource& tensors,
+                                               const std::string& name,
+                                               const AlignedFloats& sinusoids) {
   const int32_t d = config->d_model;
   SPANLM_ASSIGN_OR_RETURN(const std::vector<float> weights,
                           LoadFloats(tensors, name, int64_t{d} * d));
   SPANLM_ASSIGN_OR_RETURN(AlignedFloats packed,
                           AlignedFloats::Create(kernels::PackedFloats(d, d)));
   kernels::PackWeights(weights.data(), d, d, packed.data());
-  std::vector<float> projected(sinusoids.size());
+  SPANLM_ASSIGN_OR_RETURN(AlignedFloats projected,
+                          AlignedFloats::Create(sinusoids.size()));
   kernels::PackedLinearArgs args;
   args.rows = static_cast<int32_t>(sinusoids.size() / d);
   args.inputs = args.outputs = d;
@@ -248,17 +290,18 @@ absl::StatusOr<PositionTable> ProjectSinusoids(
       PositionTable table,
       NewPositionTable(config, args.rows - 1, config->n_head));
   for (int32_t distance = 0; distance < args.rows; ++distance) {
+    const float* row = projected.data() + int64_t{distance} * d;
     for (int32_t i = 0; i < d; ++i) {
       *(KeyOfDistance(config, distance, i % config->d_head, &table) +
-        i / config->d_head * table.head_stride) =
-          projected[int64_t{distance} * d + i];
+        i / config->d_head * table.head_stride) = row[i];
     }
   }
   return table;
 }
 
 absl::StatusOr<ModelTables> TransformerXlTables(const ModelConfig& config,
-                                                const TensorSource& tensors) {
+                                                const TensorSource& tensors,
+                                                const TableLimits& limits) {
   if (!config->same_length) {
     return absl::FailedPreconditionError(
         "same_length is false: what a symbol sees depends on how the text is "
@@ -271,9 +314,6 @@ absl::StatusOr<ModelTables> TransformerXlTables(const ModelConfig& config,
   const int32_t reach = config->mem_len - 1;
   const int32_t told_apart =
       config->clamp_len > 0 ? std::min(config->clamp_len, reach) : reach;
-  SPANLM_ASSIGN_OR_RETURN(const std::vector<float> frequencies,
-                          LoadFrequencies(config, tensors));
-  const std::vector<float> sinusoids = Sinusoids(frequencies, told_apart);
   const std::vector<int32_t> reaches(static_cast<size_t>(config->n_head),
                                      reach);
   for (int32_t i = 0; i < config->n_layer; ++i) {
@@ -290,10 +330,21 @@ absl::StatusOr<ModelTables> TransformerXlTables(const ModelConfig& config,
     SPANLM_RETURN_IF_ERROR(PlaceRings(reaches, reaches, config->d_head, &layer,
                                       &tables.slot_floats));
     tables.layers.push_back(std::move(layer));
+  }
+  // One for each layer, and two on the way there.
+  const int64_t floats = (int64_t{config->n_layer} + 2) *
+                         RoundUpToBlock(told_apart + 1) * config->d_model;
+  SPANLM_RETURN_IF_ERROR(CheckLimits(tables.slot_floats, floats, limits));
+  SPANLM_ASSIGN_OR_RETURN(const std::vector<float> frequencies,
+                          LoadFrequencies(config, tensors));
+  SPANLM_ASSIGN_OR_RETURN(const AlignedFloats sinusoids,
+                          Sinusoids(frequencies, told_apart));
+  for (int32_t i = 0; i < config->n_layer; ++i) {
     SPANLM_ASSIGN_OR_RETURN(
         PositionTable table,
         ProjectSinusoids(config, tensors,
-                         absl::StrCat(attention, "r_net.weight"), sinusoids));
+                         absl::StrCat("layers.", i, ".dec_attn.r_net.weight"),
+                         sinusoids));
     tables.positions.push_back(std::move(table));
   }
   return tables;
@@ -310,15 +361,24 @@ absl::StatusOr<std::vector<float>> LoadFloats(const TensorSource& tensors,
                                             view.element_count(),
                                             " elements, want ", elements));
   }
-  return ToFloats(view);
+  SPANLM_ASSIGN_OR_RETURN(std::vector<float> floats, ToFloats(view));
+  const auto bad = std::find_if(floats.begin(), floats.end(),
+                                [](float v) { return !std::isfinite(v); });
+  if (bad != floats.end()) {
+    return absl::DataLossError(absl::StrCat("tensor ", name, ": element ",
+                                            bad - floats.begin(), " is ", *bad,
+                                            ", want a finite number"));
+  }
+  return floats;
 }
 
 absl::StatusOr<ModelTables> MakeModelTables(const ModelConfig& config,
-                                            const TensorSource& tensors) {
+                                            const TensorSource& tensors,
+                                            const TableLimits& limits) {
   absl::StatusOr<ModelTables> tables =
       config->architecture == Architecture::kAdaptiveSpan
-          ? AdaptiveSpanTables(config, tensors)
-          : TransformerXlTables(config, tensors);
+          ? AdaptiveSpanTables(config, tensors, limits)
+          : TransformerXlTables(config, tensors, limits);
   if (tables.ok()) {
     tables->scale = 1.0F / std::sqrt(static_cast<float>(config->d_head));
   }

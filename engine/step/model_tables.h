@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -52,16 +53,24 @@ struct ModelTables {
   }
 };
 
+// What one cache, and all tables together, may take.
+struct TableLimits {
+  int64_t state_budget_bytes = std::numeric_limits<int64_t>::max();
+  int64_t table_bytes = int64_t{1} << 32;
+};
+
 // Spans come from the stored mask template where there is one, so that
 // fairseq's half-precision masks keep their rounding. kNotFound names a missing
-// tensor; kDataLoss one that is misshapen or holds a span that is no number;
+// tensor; kDataLoss one that is misshapen or holds a number that is not finite;
 // kFailedPrecondition: a Transformer-XL whose window depends on the block
-// (same_length false), naming how to import it; kResourceExhausted: no memory.
+// (same_length false), naming how to import it; kResourceExhausted, with both
+// sizes and before they are made: a cache or tables past the limits.
 absl::StatusOr<ModelTables> MakeModelTables(const ModelConfig& config,
-                                            const TensorSource& tensors);
+                                            const TensorSource& tensors,
+                                            const TableLimits& limits = {});
 
-// A tensor's elements after a check of their number. kNotFound or kDataLoss
-// names the tensor.
+// A tensor's elements after a check of their number and that each is finite.
+// kNotFound or kDataLoss names the tensor.
 absl::StatusOr<std::vector<float>> LoadFloats(const TensorSource& tensors,
                                               const std::string& name,
                                               int64_t elements);

@@ -125,8 +125,10 @@ absl::StatusOr<PackedMap> LoadTiedLogits(const ModelConfig& config,
 }  // namespace
 
 absl::StatusOr<PackedModel> PackedModel::Create(const ModelConfig& config,
-                                                const TensorSource& tensors) {
-  SPANLM_ASSIGN_OR_RETURN(ModelTables tables, MakeModelTables(config, tensors));
+                                                const TensorSource& tensors,
+                                                const TableLimits& limits) {
+  SPANLM_ASSIGN_OR_RETURN(ModelTables tables,
+                          MakeModelTables(config, tensors, limits));
   PackedModel model(config, std::move(tables));
   const bool adaptive = config->architecture == Architecture::kAdaptiveSpan;
   const int64_t elements = int64_t{config->vocab_size} * config->d_model;

@@ -40,7 +40,8 @@ class PackedModel {
  public:
   // Errors as MakeModelTables gives them.
   static absl::StatusOr<PackedModel> Create(const ModelConfig& config,
-                                            const TensorSource& tensors);
+                                            const TensorSource& tensors,
+                                            const TableLimits& limits = {});
 
   const ModelConfig& config() const { return config_; }
   const ModelTables& tables() const { return tables_; }

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 #include "engine/kernels/layer_norm.h"
 #include "engine/kernels/log_softmax.h"
 #include "engine/kernels/packed_linear.h"
@@ -31,10 +33,13 @@ const char* CheckRow(const float* log_probs, int32_t classes) {
   return nullptr;
 }
 
-void Grow(std::vector<float>* scratch, int64_t floats) {
-  if (static_cast<int64_t>(scratch->size()) < floats) {
-    scratch->resize(static_cast<size_t>(floats));
-  }
+// Larger by half at least, so that growing steps do not pay each time.
+absl::Status Grow(AlignedFloats* scratch, int64_t floats) {
+  const int64_t size = scratch->size();
+  if (size >= floats) return absl::OkStatus();
+  SPANLM_ASSIGN_OR_RETURN(
+      *scratch, AlignedFloats::Create(std::max(floats, size + size / 2)));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -59,14 +64,12 @@ SpanStep::SpanStep(const PackedModel* model, WorkerTeam* team)
     scratch_stride_ =
         std::max(scratch_stride_, kernels::SpanAttentionScratchFloats(args));
   }
-  // Two threads must not write to one line.
+  // Two threads must not write to one line, and each begins with one.
   scratch_stride_ = (scratch_stride_ + 31) / 32 * 32;
-  attention_scratch_.resize(
-      static_cast<size_t>(scratch_stride_ * team->threads()));
 }
 
 absl::Status SpanStep::Run(const StepTables& step, float* slab) {
-  Reserve(step);
+  SPANLM_RETURN_IF_ERROR(Reserve(step));
   Embed(step);
   const char* error = nullptr;
   for (size_t i = 0; i < model_->layers().size() && error == nullptr; ++i) {
@@ -79,17 +82,23 @@ absl::Status SpanStep::Run(const StepTables& step, float* slab) {
       absl::StrCat("step of ", step.symbols.size(), " symbols: ", error));
 }
 
-void SpanStep::Reserve(const StepTables& step) {
+absl::Status SpanStep::Reserve(const StepTables& step) {
   const auto rows = static_cast<int64_t>(step.symbols.size());
+  const auto wanted = static_cast<int64_t>(step.wanted_rows.size());
   const ModelConfig& config = model_->config();
-  Grow(&stream_, rows * config->d_model);
-  Grow(&query_key_value_, rows * 3 * config->d_model);
-  Grow(&attended_, rows * config->d_model);
-  Grow(&branch_, rows * config->d_model);
-  Grow(&inner_, rows * config->d_inner);
-  Grow(&staged_keys_, step.staged_floats);
-  Grow(&logits_,
-       static_cast<int64_t>(step.wanted_rows.size()) * config->vocab_size);
+  const std::pair<AlignedFloats*, int64_t> needs[] = {
+      {&stream_, rows * config->d_model},
+      {&query_key_value_, rows * 3 * config->d_model},
+      {&attended_, rows * config->d_model},
+      {&branch_, rows * config->d_model},
+      {&inner_, rows * config->d_inner},
+      {&staged_keys_, step.staged_floats},
+      {&logits_, wanted * config->vocab_size},
+      {&attention_scratch_, scratch_stride_ * team_->threads()}};
+  for (const auto& [scratch, floats] : needs) {
+    SPANLM_RETURN_IF_ERROR(Grow(scratch, floats));
+  }
+  return absl::OkStatus();
 }
 
 void SpanStep::Embed(const StepTables& step) {

@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "engine/kernels/cache_append.h"
 #include "engine/kernels/span_attention.h"
+#include "engine/step/aligned_floats.h"
 #include "engine/step/packed_model.h"
 #include "engine/step/worker_team.h"
 
@@ -31,7 +32,7 @@ class SpanStep {
 
   // Reads the rows: advances the rings in `slab` and fills log_probs().
   // kInternal: a log-probability is not finite; the slots' contents are then
-  // of no use.
+  // of no use. kResourceExhausted: no scratch; nothing is read.
   absl::Status Run(const StepTables& step, float* slab);
 
   // Of the last Run: ln P after wanted_rows[i]. [vocab_size]
@@ -43,7 +44,7 @@ class SpanStep {
  private:
   struct Layer;
 
-  void Reserve(const StepTables& step);
+  absl::Status Reserve(const StepTables& step);
   void Embed(const StepTables& step);
   const char* RunLayer(const Layer& layer);
   kernels::CacheAppendArgs AppendArgs(const Layer& layer);
@@ -58,14 +59,14 @@ class SpanStep {
   const PackedModel* const model_;
   WorkerTeam* const team_;
   // Scratch, kept from step to step. [rows, …]
-  std::vector<float> stream_;           // d_model: the residual stream
-  std::vector<float> query_key_value_;  // 3 d_model
-  std::vector<float> attended_;         // d_model
-  std::vector<float> branch_;           // d_model: what is added to the stream
-  std::vector<float> inner_;            // d_inner
-  std::vector<float> staged_keys_;
-  std::vector<float> logits_;             // [wanted rows, vocab_size]
-  std::vector<float> attention_scratch_;  // [threads, scratch_stride_]
+  AlignedFloats stream_;           // d_model: the residual stream
+  AlignedFloats query_key_value_;  // 3 d_model
+  AlignedFloats attended_;         // d_model
+  AlignedFloats branch_;           // d_model: what is added to the stream
+  AlignedFloats inner_;            // d_inner
+  AlignedFloats staged_keys_;
+  AlignedFloats logits_;             // [wanted rows, vocab_size]
+  AlignedFloats attention_scratch_;  // [threads, scratch_stride_]
   int64_t scratch_stride_ = 0;
 };
 

@@ -33,6 +33,11 @@ struct TopBytes {
 // The `count` likeliest bytes, count up to 256.
 TopBytes RankBytes(const std::array<float, 256>& log_probs, int32_t count);
 
+// Most bytes of a message that TopBytes of `count` bytes take.
+inline int64_t TopBytesSize(int32_t count) {
+  return count * static_cast<int64_t>(sizeof(float) + 1) + 16;
+}
+
 // The likeliest byte; the smallest of equal ones.
 uint8_t ArgMax(const std::array<float, 256>& log_probs);
 

@@ -49,7 +49,11 @@ EvaluateJob::EvaluateJob(const SymbolMap* symbols,
   for (const BitsTotal& block : state_.blocks) block_total_ -= block;
 }
 
-int64_t EvaluateJob::held_bytes() const { return sizeof(*this); }
+int64_t EvaluateJob::held_bytes() const {
+  const size_t blocks = options_.from.blocks.size() + state_.blocks.size();
+  return static_cast<int64_t>(sizeof(*this) + blocks * sizeof(BitsTotal)) +
+         options_.inline_bytes;
+}
 
 Work EvaluateJob::Ready() {
   return {Phase::kPrefill, options_.end - read_position_};
@@ -76,10 +80,9 @@ absl::StatusOr<Chunk> EvaluateJob::Next(int64_t max_symbols) {
       static_cast<size_t>(count));
   const absl::Status status = symbols_->Encode(chunk_bytes_, &chunk_);
   if (!status.ok()) {
-    return WithReason(
-        absl::Status(status.code(),
-                     absl::StrCat("data from offset ", read_position_,
-                                  " on: ", status.message())),
+    return FieldError(
+        options_.inline_bytes > 0 ? "data" : "dataset",
+        absl::StrCat("from offset ", read_position_, " on: ", status.message()),
         kReasonFieldInvalid);
   }
   const int64_t end =

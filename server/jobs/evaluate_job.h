@@ -54,7 +54,8 @@ struct EvaluateOptions {
   int64_t receptive_field_bytes = 0;
   int64_t block_bytes = 0;  // blocks to report the bits of; 0: none
   absl::Duration progress_interval = absl::Seconds(1);
-  EvaluateState from;  // position begin, unless it resumes
+  int64_t inline_bytes = 0;  // of the data, if the request itself holds them
+  EvaluateState from;        // position begin, unless it resumes
 };
 
 // Where reading begins so that scoring may begin at `position`: `warmup_bytes`

@@ -39,8 +39,7 @@ absl::StatusOr<std::unique_ptr<GenerateJob>> GenerateJob::Create(
     std::vector<uint16_t> ignored;
     const absl::Status status = symbols->Encode(prompt, &ignored);
     if (!status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat("prompt: ", status.message()));
+      return FieldError("prompt", status.message(), kReasonFieldInvalid);
     }
   }
   return std::unique_ptr<GenerateJob>(
@@ -64,7 +63,11 @@ GenerateJob::GenerateJob(const SymbolMap* symbols, absl::string_view prompt,
 }
 
 int64_t GenerateJob::held_bytes() const {
-  return static_cast<int64_t>(sizeof(*this) + prompt_.size());
+  size_t bytes = sizeof(*this) + prompt_.size() + recent_.capacity();
+  for (const std::string& stop : options_.stops) {
+    bytes += sizeof(stop) + stop.capacity();
+  }
+  return static_cast<int64_t>(bytes) + stops_.held_bytes();
 }
 
 Work GenerateJob::Ready() {
@@ -80,7 +83,8 @@ Work GenerateJob::Ready() {
     const std::array<float, 256> log_probs = StartLogProbs();
     Take(log_probs, SampleByte(log_probs, {}, options_.sampling, 0));
   }
-  return {Phase::kDecode, !done() && sink_->has_room() ? 1 : 0};
+  return {Phase::kDecode, !done() && sink_->has_room() ? 1 : 0,
+          NewlyGenerated()};
 }
 
 std::array<float, 256> GenerateJob::StartLogProbs() const {
@@ -120,9 +124,13 @@ absl::StatusOr<ByteCounts> GenerateJob::Consume(const SequenceResult& /*none*/,
     if (prompt_read_ < static_cast<int64_t>(prompt_.size())) return counts;
   }
   SPANLM_RETURN_IF_ERROR(Draw(symbols_->ByteLogProbs(cache.last_log_probs())));
-  counts.generated = summary_.usage.generated - counted_;
-  counted_ = summary_.usage.generated;
+  counts.generated = NewlyGenerated();
   return counts;
+}
+
+int64_t GenerateJob::NewlyGenerated() {
+  return summary_.usage.generated -
+         std::exchange(counted_, summary_.usage.generated);
 }
 
 absl::Status GenerateJob::Draw(const std::array<float, 256>& log_probs) {

@@ -96,6 +96,8 @@ class GenerateJob : public Job {
   std::array<float, 256> StartLogProbs() const;
   void Take(const std::array<float, 256>& log_probs, SampledByte sampled);
   void Remember(uint8_t byte);
+  // Bytes generated since the last call.
+  int64_t NewlyGenerated();
   // Gives the sink the first `count` bytes that it does not have yet.
   void HandOver(size_t count);
   void Finish(FinishReason reason) { summary_.reason = reason; }
@@ -112,7 +114,7 @@ class GenerateJob : public Job {
   GeneratedBytes pending_;  // drawn, not handed over
   std::optional<uint8_t> next_byte_;  // drawn, not read
   GenerateSummary summary_;
-  int64_t counted_ = 0;  // bytes that Consume has told of
+  int64_t counted_ = 0;  // bytes that NewlyGenerated has told of
   std::vector<uint16_t> chunk_;
 };
 

@@ -23,11 +23,17 @@ inline constexpr int kPriorityCount = 3;
 // request's jobs. After Set, wake the scheduler. Thread-safe.
 class CancelFlag {
  public:
-  void Set() { set_.store(true, std::memory_order_release); }
-  bool is_set() const { return set_.load(std::memory_order_acquire); }
+  enum class Why { kNotSet, kClientLeft, kInvalid };
+
+  // kInvalid: what the client sent is wrong. The first reason stays.
+  void Set(Why why = Why::kClientLeft) {
+    Why not_set = Why::kNotSet;
+    why_.compare_exchange_strong(not_set, why);
+  }
+  Why why() const { return why_.load(); }
 
  private:
-  std::atomic<bool> set_{false};
+  std::atomic<Why> why_{Why::kNotSet};
 };
 
 // What holds for all jobs of a request.
@@ -51,7 +57,8 @@ enum class Phase { kPrefill, kDecode };
 // What a job could read in the next step.
 struct Work {
   Phase phase = Phase::kPrefill;
-  int64_t symbols = 0;  // 0: nothing for now (it waits for its client)
+  int64_t symbols = 0;    // 0: nothing for now (it waits for its client)
+  int64_t generated = 0;  // bytes just drawn without a step
 };
 
 // The next symbols of a job's text, lent until its next call.
@@ -76,7 +83,8 @@ class Job {
  public:
   virtual ~Job() = default;
 
-  // Memory that the job holds while it waits, in bytes. Constant.
+  // Memory that the job and its call hold or may come to hold while it waits,
+  // in bytes. The same until it runs.
   virtual int64_t held_bytes() const = 0;
   // Where its cache starts: a multiple of kBlock.
   virtual int64_t start() const { return 0; }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Why, in one word that a client can switch on: the reason beside a code.
+// What a status says beside its code and text: why, in one word that a client
+// can switch on, and which field of the request is to blame.
 #pragma once
 
 #include <string>
@@ -27,5 +28,20 @@ absl::Status WithReason(absl::Status status, absl::string_view reason);
 
 // The reason that WithReason gave; empty: none.
 std::string ReasonOf(const absl::Status& status);
+
+// kInvalidArgument about one field of a request, by its path in the message:
+// items[3].continuation. `reason` is FIELD_INVALID, LIMIT_EXCEEDED or FORMAT.
+absl::Status FieldError(absl::string_view field, absl::string_view description,
+                        absl::string_view reason);
+
+// `status` with the field that it is about.
+absl::Status WithField(absl::Status status, absl::string_view field);
+
+// That field; empty: none.
+std::string FieldOf(const absl::Status& status);
+
+// A status about a field of the message in the field `parent`, as one about a
+// field of the message around it.
+absl::Status InField(absl::string_view parent, const absl::Status& status);
 
 }  // namespace spanlm

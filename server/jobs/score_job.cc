@@ -64,6 +64,7 @@ class ScoreJob : public Job {
 // finds what cannot be read before anything is.
 absl::Status ScoreJob::Check() {
   if (call_->symbols_->is_identity()) return absl::OkStatus();
+  const auto index = result_ - call_->results_.data();
   std::vector<uint16_t> symbols;
   for (const auto& [name, text] :
        {std::pair<absl::string_view, absl::string_view>{"context",
@@ -71,10 +72,8 @@ absl::Status ScoreJob::Check() {
         {"continuation", item_.continuation}}) {
     const absl::Status status = call_->symbols_->Encode(text, &symbols);
     if (!status.ok()) {
-      return WithReason(
-          absl::Status(status.code(),
-                       absl::StrCat(name, ": ", status.message())),
-          kReasonFieldInvalid);
+      return FieldError(absl::StrCat("items[", index, "].", name),
+                        status.message(), kReasonFieldInvalid);
     }
   }
   return absl::OkStatus();

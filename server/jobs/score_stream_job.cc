@@ -9,12 +9,6 @@
 #include "server/jobs/reason.h"
 
 namespace spanlm {
-namespace {
-
-// An answer goes out when the scores in it take this many bytes.
-constexpr int64_t kMaxScoreBytes = 256 << 10;
-
-}  // namespace
 
 ScoreStreamJob::ScoreStreamJob(const SymbolMap* symbols,
                                const ScoreStreamOptions& options,
@@ -28,7 +22,18 @@ ScoreStreamJob::ScoreStreamJob(const SymbolMap* symbols,
       state_(options.from),
       answered_(options.from) {}
 
-int64_t ScoreStreamJob::held_bytes() const { return sizeof(*this); }
+int64_t ScoreStreamJob::held_bytes() const {
+  return static_cast<int64_t>(sizeof(*this)) + options_.inbox_bytes;
+}
+
+int64_t ScoreStreamJob::ScoreBytesPerByte() const {
+  int64_t bytes = options_.output.per_byte ? sizeof(float) : 0;
+  if (options_.unit != ScoreUnit::kNone) bytes += sizeof(UnitScore);
+  if (options_.output.top_count > 0) {
+    bytes += TopBytesSize(options_.output.top_count);
+  }
+  return bytes;
+}
 
 Work ScoreStreamJob::Ready() {
   if (done_ || !sink_->has_room()) return {};
@@ -40,7 +45,9 @@ Work ScoreStreamJob::Ready() {
     SendAnswer();
     done_ = true;
   }
-  return {Phase::kPrefill, size};
+  const int64_t most =
+      options_.max_score_bytes / std::max<int64_t>(ScoreBytesPerByte(), 1);
+  return {Phase::kPrefill, std::min(size, std::max<int64_t>(most, 1))};
 }
 
 absl::StatusOr<Chunk> ScoreStreamJob::Next(int64_t max_symbols) {
@@ -48,11 +55,10 @@ absl::StatusOr<Chunk> ScoreStreamJob::Next(int64_t max_symbols) {
   sink_->OnTextTaken();
   const absl::Status status = symbols_->Encode(bytes_, &chunk_);
   if (!status.ok()) {
-    return WithReason(
-        absl::Status(status.code(),
-                     absl::StrCat("document from offset ", read_position_,
-                                  " on: ", status.message())),
-        kReasonFieldInvalid);
+    return FieldError("chunk",
+                      absl::StrCat("document from offset ", read_position_,
+                                   " on: ", status.message()),
+                      kReasonFieldInvalid);
   }
   const int64_t end = read_position_ + static_cast<int64_t>(bytes_.size());
   return Chunk{chunk_, scorer_.want(end > state_.position)};
@@ -83,11 +89,14 @@ absl::StatusOr<ByteCounts> ScoreStreamJob::Consume(const SequenceResult& result,
 bool ScoreStreamJob::IsAnswerDue() const {
   const int64_t text_bytes = state_.position - answered_.position;
   if (text_bytes == 0) return false;
-  const int64_t score_bytes = static_cast<int64_t>(
-      answer_.log_probs.size() * sizeof(float) +
-      answer_.units.size() * sizeof(UnitScore) +
-      answer_.tops.size() * options_.output.top_count * (sizeof(float) + 1));
-  if (text_bytes >= kAnswerBytes || score_bytes >= kMaxScoreBytes) return true;
+  const int64_t score_bytes =
+      static_cast<int64_t>(answer_.log_probs.size() * sizeof(float) +
+                           answer_.units.size() * sizeof(UnitScore)) +
+      static_cast<int64_t>(answer_.tops.size()) *
+          TopBytesSize(options_.output.top_count);
+  if (text_bytes >= kAnswerBytes || score_bytes >= options_.max_score_bytes) {
+    return true;
+  }
   // The last answer comes with the end.
   return !inbox_->is_finished() && inbox_->size_bytes() == 0;
 }

@@ -68,6 +68,9 @@ struct ScoreStreamOptions {
   // before from.position are read, not scored.
   int64_t start = 0;
   ScoreStreamState from;  // of an earlier stream; default: the beginning
+  // An answer holds scores of less than twice this size, however large a step.
+  int64_t max_score_bytes = 256 << 10;
+  int64_t inbox_bytes = 0;  // most that may lie in the inbox
 };
 
 class ScoreStreamJob : public Job {
@@ -91,6 +94,8 @@ class ScoreStreamJob : public Job {
   void AddToUnits(absl::string_view bytes, const ByteScores& scores);
   void CloseUnit();
   bool IsAnswerDue() const;
+  // Most bytes of an answer that the scores of one byte take.
+  int64_t ScoreBytesPerByte() const;
   void SendAnswer();
 
   const SymbolMap* const symbols_;

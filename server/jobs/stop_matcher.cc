@@ -1,62 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/jobs/stop_matcher.h"
 
+#include <algorithm>
+
 namespace spanlm {
-namespace {
-
-constexpr int32_t kNoNode = -1;
-
-}  // namespace
 
 StopMatcher::StopMatcher(const std::vector<std::string>& sequences) {
-  nodes_.emplace_back();
-  nodes_[0].next.fill(kNoNode);
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    Insert(sequences[i], static_cast<int32_t>(i));
+  for (const std::string& bytes : sequences) {
+    Sequence sequence;
+    sequence.bytes = bytes;
+    sequence.borders = {0};
+    // A border is what the sequence matches of itself, one byte later.
+    for (size_t i = 1; i < bytes.size(); ++i) {
+      sequence.Push(bytes[i]);
+      sequence.borders.push_back(sequence.matched);
+    }
+    sequence.matched = 0;
+    sequences_.push_back(std::move(sequence));
   }
-  LinkFailures();
 }
 
-void StopMatcher::Insert(const std::string& sequence, int32_t index) {
-  int32_t node = 0;
-  for (char c : sequence) {
-    const uint8_t byte = static_cast<uint8_t>(c);
-    if (nodes_[node].next[byte] == kNoNode) {
-      nodes_[node].next[byte] = static_cast<int32_t>(nodes_.size());
-      Node child;
-      child.next.fill(kNoNode);
-      child.depth = nodes_[node].depth + 1;
-      nodes_.push_back(child);
-    }
-    node = nodes_[node].next[byte];
+bool StopMatcher::Sequence::Push(char byte) {
+  while (matched > 0 && bytes[matched] != byte) {
+    matched = borders[matched - 1];
   }
-  // Of equal sequences the first counts.
-  if (nodes_[node].match == kNoNode) nodes_[node].match = index;
-}
-
-void StopMatcher::LinkFailures() {
-  // Breadth first, so that a node's failure is complete before the node.
-  std::vector<int32_t> order = {0};
-  for (size_t i = 0; i < order.size(); ++i) {
-    const int32_t node = order[i];
-    const int32_t fail = nodes_[node].fail;
-    if (nodes_[node].match == kNoNode) nodes_[node].match = nodes_[fail].match;
-    for (int byte = 0; byte < 256; ++byte) {
-      const int32_t after_fail = node == 0 ? 0 : nodes_[fail].next[byte];
-      const int32_t child = nodes_[node].next[byte];
-      if (child == kNoNode) {
-        nodes_[node].next[byte] = after_fail;
-      } else {
-        nodes_[child].fail = after_fail;
-        order.push_back(child);
-      }
-    }
-  }
+  if (bytes[matched] == byte) ++matched;
+  if (matched < static_cast<int32_t>(bytes.size())) return false;
+  matched = borders.back();
+  return true;
 }
 
 int StopMatcher::Push(uint8_t byte) {
-  state_ = nodes_[state_].next[byte];
-  return nodes_[state_].match;
+  int match = -1;
+  held_ = 0;
+  for (size_t i = 0; i < sequences_.size(); ++i) {
+    Sequence& sequence = sequences_[i];
+    const bool ends = sequence.Push(static_cast<char>(byte));
+    held_ = std::max(held_, sequence.matched);
+    if (ends &&
+        (match < 0 || sequence.bytes.size() > sequences_[match].bytes.size())) {
+      match = static_cast<int>(i);
+    }
+  }
+  return match;
+}
+
+int64_t StopMatcher::held_bytes() const {
+  size_t bytes = sizeof(*this);
+  for (const Sequence& sequence : sequences_) {
+    bytes += sizeof(sequence) + sequence.bytes.capacity() +
+             sequence.borders.capacity() * sizeof(int32_t);
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 }  // namespace spanlm

@@ -85,9 +85,26 @@ Metrics::Metrics(const BuildInfo& build) : scrape_(std::make_shared<Scrape>()) {
                  {"compiler", build.compiler},
                  {"device", build.device}})
       .Set(1);
+  const RequestCounters others_from_the_start(&scrape_->registry, "other");
 }
 
 Metrics::~Metrics() = default;
+
+void Metrics::SetModelState(const std::string& model, ModelState state) {
+  for (size_t i = 0; i < kModelStateLabels.size(); ++i) {
+    AddFixedGauge(&scrape_->registry, "spanlm_model_state",
+                  "1 for the state that a model is in.",
+                  {{"model", model}, {"state", kModelStateLabels[i]}})
+        .Set(i == static_cast<size_t>(state) ? 1 : 0);
+  }
+}
+
+void Metrics::CountUnserved(const std::string& model, int kind, Outcome outcome,
+                            absl::string_view reason) {
+  const RequestCounters counters(&scrape_->registry, model);
+  counters.CountRequest(kind, outcome);
+  if (outcome == Outcome::kRejected) counters.CountRejection(reason);
+}
 
 RpcMetrics* Metrics::AddMethod(const std::string& type,
                                const std::string& service,
@@ -114,6 +131,15 @@ ModelMetrics* Metrics::AddModel(const ModelFacts& facts) {
   AddFixedGauge(registry, "spanlm_session_state_bytes",
                 "Size of a text's state, whatever its length.", labels)
       .Set(static_cast<double>(facts.state_bytes));
+  for (const auto& [kind, bytes] :
+       {std::pair<const char*, int64_t>{"weights", facts.weights_bytes},
+        {"state", facts.slots_bytes}}) {
+    AddFixedGauge(registry, "spanlm_device_memory_bytes",
+                  "Memory taken by models, by device and use.",
+                  {{"device", facts.device}, {"kind", kind}})
+        .Increment(static_cast<double>(bytes));
+  }
+  SetModelState(facts.name, ModelState::kReady);
   AddFixedGauge(registry, "spanlm_model_load_seconds",
                 "Time that loading the model took.", labels)
       .Set(absl::ToDoubleSeconds(facts.load_time));

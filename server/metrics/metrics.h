@@ -49,7 +49,10 @@ struct ModelFacts {
   std::string version;
   std::string digest;
   std::string architecture;
-  int64_t state_bytes = 0;
+  std::string device;         // that holds it
+  int64_t weights_bytes = 0;  // all weights
+  int64_t state_bytes = 0;    // of one text
+  int64_t slots_bytes = 0;    // of all slots for such states
   absl::Duration load_time;
   // [layer][head], bytes; exposed if not empty (--span-metrics).
   std::vector<std::vector<float>> attention_spans;
@@ -67,8 +70,14 @@ class Metrics {
   RpcMetrics* AddMethod(const std::string& type, const std::string& service,
                         const std::string& method);
 
-  // A name may be added once.
+  // A name may be added once. Its state becomes kReady.
   ModelMetrics* AddModel(const ModelFacts& facts);
+  void SetModelState(const std::string& model, ModelState state);
+  // A request that no model took: `model` is a model still loading or "other".
+  // `kind` is an index of kKindLabels; `reason` as in kRejectionLabels, if the
+  // outcome is kRejected.
+  void CountUnserved(const std::string& model, int kind, Outcome outcome,
+                     absl::string_view reason);
   // `gauges` is asked at every scrape, on the thread of the scrape.
   void SetGauges(const std::string& model, std::function<ModelGauges()> gauges);
   // After it the model's `gauges` is neither running nor called again.

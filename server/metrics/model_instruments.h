@@ -21,6 +21,20 @@ namespace spanlm {
 template <typename Metric, size_t kCount>
 using Children = std::array<Metric*, kCount>;
 
+// How requests to a model ended. Another set of the same model counts on where
+// the first one does. The counters belong to the registry. Thread-safe.
+struct RequestCounters {
+  RequestCounters(prometheus::Registry* registry, const std::string& model);
+
+  void CountRequest(int kind, Outcome outcome) const;
+  void CountRejection(absl::string_view reason) const;
+
+  std::array<Children<prometheus::Counter, kOutcomeLabels.size()>,
+             kKindLabels.size()>
+      requests;
+  Children<prometheus::Counter, kRejectionLabels.size()> rejections;
+};
+
 // All children exist from the start; they belong to the registry. Thread-safe.
 struct ModelMetrics::Instruments {
   using Counter = prometheus::Counter;
@@ -30,9 +44,7 @@ struct ModelMetrics::Instruments {
   Instruments(prometheus::Registry* registry, const std::string& model);
 
   const std::string model;
-  std::array<Children<Counter, kOutcomeLabels.size()>, kKindLabels.size()>
-      requests;
-  Children<Counter, kRejectionLabels.size()> rejections;
+  const RequestCounters requests;
   Children<Histogram, kKindLabels.size()> queue_seconds;
   Histogram* first_byte_seconds;
   Histogram* inter_byte_seconds;

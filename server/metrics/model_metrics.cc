@@ -54,16 +54,8 @@ Children<prometheus::Histogram, kCount> AddHistograms(
 
 }  // namespace
 
-ModelMetrics::Instruments::Instruments(prometheus::Registry* registry,
-                                       const std::string& name)
-    : model(name),
-      evaluation_progress(
-          GaugeFamily(registry, "spanlm_evaluation_progress_ratio",
-                      "Share of a running evaluation's range that is scored.")),
-      evaluation_bits(
-          GaugeFamily(registry, "spanlm_evaluation_bits_per_byte",
-                      "Bits per byte of a running evaluation so far.")) {
-  const Labels labels = {{"model", model}};
+RequestCounters::RequestCounters(prometheus::Registry* registry,
+                                 const std::string& model) {
   auto& outcomes =
       CounterFamily(registry, "spanlm_requests_total",
                     "Requests by how they ended, each counted once.");
@@ -75,6 +67,30 @@ ModelMetrics::Instruments::Instruments(prometheus::Registry* registry,
   rejections = AddCounters(&CounterFamily(registry, "spanlm_rejections_total",
                                           "Requests turned away, by reason."),
                            {}, "reason", kRejectionLabels);
+}
+
+void RequestCounters::CountRequest(int kind, Outcome outcome) const {
+  requests[static_cast<size_t>(kind)][static_cast<size_t>(outcome)]
+      ->Increment();
+}
+
+void RequestCounters::CountRejection(absl::string_view reason) const {
+  size_t i = 0;
+  while (i + 1 < kRejectionLabels.size() && kRejectionLabels[i] != reason) ++i;
+  rejections[i]->Increment();
+}
+
+ModelMetrics::Instruments::Instruments(prometheus::Registry* registry,
+                                       const std::string& name)
+    : model(name),
+      requests(registry, name),
+      evaluation_progress(
+          GaugeFamily(registry, "spanlm_evaluation_progress_ratio",
+                      "Share of a running evaluation's range that is scored.")),
+      evaluation_bits(
+          GaugeFamily(registry, "spanlm_evaluation_bits_per_byte",
+                      "Bits per byte of a running evaluation so far.")) {
+  const Labels labels = {{"model", model}};
   queue_seconds =
       AddHistograms(&HistogramFamily(registry, "spanlm_request_queue_seconds",
                                      "Time from arrival to the first step."),
@@ -99,7 +115,7 @@ ModelMetrics::Instruments::Instruments(prometheus::Registry* registry,
                   labels, "kind", kKindLabels);
   const Children<Histogram, 2> request_bytes = AddHistograms<2>(
       &HistogramFamily(registry, "spanlm_request_bytes",
-                       "Size of requests and of their answers."),
+                       "Text of answered requests, and size of the answers."),
       labels, "direction", {"in", "out"}, GeometricBuckets(16, 4, 1 << 30));
   request_bytes_in = request_bytes[0];
   request_bytes_out = request_bytes[1];
@@ -127,15 +143,11 @@ ModelMetrics::ModelMetrics(std::unique_ptr<Instruments> instruments)
 ModelMetrics::~ModelMetrics() = default;
 
 void ModelMetrics::CountRequest(int kind, Outcome outcome) {
-  instruments_
-      ->requests[static_cast<size_t>(kind)][static_cast<size_t>(outcome)]
-      ->Increment();
+  instruments_->requests.CountRequest(kind, outcome);
 }
 
 void ModelMetrics::CountRejection(absl::string_view reason) {
-  size_t i = 0;
-  while (i + 1 < kRejectionLabels.size() && kRejectionLabels[i] != reason) ++i;
-  instruments_->rejections[i]->Increment();
+  instruments_->requests.CountRejection(reason);
 }
 
 void ModelMetrics::ObserveQueue(int kind, absl::Duration time) {

@@ -25,9 +25,9 @@ inline constexpr std::array<const char*, 6> kOutcomeLabels = {
     "ok", "cancelled", "deadline", "rejected", "invalid", "error"};
 
 // Why requests are rejected; "other" for what is none of these.
-inline constexpr std::array<const char*, 9> kRejectionLabels = {
-    "QUEUE_FULL", "QUEUE_BYTES", "SESSION_QUOTA", "RATE_LIMIT", "STREAM_LIMIT",
-    "LOADING",    "DRAINING",    "ENGINE_FAILED", "other"};
+inline constexpr std::array<const char*, 8> kRejectionLabels = {
+    "QUEUE_FULL",   "QUEUE_BYTES", "SESSION_QUOTA", "RATE_LIMIT",
+    "STREAM_LIMIT", "LOADING",     "DRAINING",      "other"};
 
 // Why a generation ended.
 enum class FinishLabel { kStop, kMaxBytes, kMaxDuration };
@@ -37,6 +37,10 @@ inline constexpr std::array<const char*, 3> kFinishLabels = {
 enum class StepPhase { kPrefill, kDecode, kMixed };
 inline constexpr std::array<const char*, 3> kPhaseLabels = {"prefill", "decode",
                                                             "mixed"};
+
+enum class ModelState { kLoading, kReady };
+inline constexpr std::array<const char*, 2> kModelStateLabels = {"loading",
+                                                                 "ready"};
 
 // What is true of a model's scheduler at one moment.
 struct ModelGauges {

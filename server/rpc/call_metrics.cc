@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/rpc/status.h"
 #include "spanlm/v1/admin.pb.h"
 #include "spanlm/v1/evaluation.pb.h"
 #include "spanlm/v1/generation.pb.h"
@@ -24,20 +25,32 @@ const char* TypeOf(const google::protobuf::MethodDescriptor& method) {
   return method.server_streaming() ? "server_stream" : "unary";
 }
 
+// Whether the request is the call's one message. To those that take a stream a
+// message that does not parse looks like its end.
+bool HasOneRequest(grpc::experimental::ServerRpcInfo::Type type) {
+  using Type = grpc::experimental::ServerRpcInfo::Type;
+  return type == Type::UNARY || type == Type::SERVER_STREAMING;
+}
+
 // One call's. gRPC never runs two of its batches at once here.
 class CallCounter : public grpc::experimental::Interceptor {
  public:
-  explicit CallCounter(RpcMetrics* metrics)
-      : metrics_(metrics), start_(absl::Now()) {
+  CallCounter(RpcMetrics* metrics, bool has_one_request)
+      : metrics_(metrics),
+        has_one_request_(has_one_request),
+        start_(absl::Now()) {
     metrics_->Started();
   }
 
   void Intercept(
       grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(
-            InterceptionHookPoints::POST_RECV_MESSAGE) &&
-        methods->GetRecvMessage() != nullptr) {
-      metrics_->MessageReceived();
+            InterceptionHookPoints::POST_RECV_MESSAGE)) {
+      if (methods->GetRecvMessage() != nullptr) {
+        metrics_->MessageReceived();
+      } else {
+        is_malformed_ = has_one_request_;
+      }
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_MESSAGE)) {
@@ -45,6 +58,8 @@ class CallCounter : public grpc::experimental::Interceptor {
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_STATUS)) {
+      // gRPC's own answer would be UNIMPLEMENTED.
+      if (is_malformed_) methods->ModifySendStatus(ToGrpc(Malformed()));
       metrics_->Handled(methods->GetSendStatus().error_code(),
                         absl::Now() - start_);
     }
@@ -53,7 +68,9 @@ class CallCounter : public grpc::experimental::Interceptor {
 
  private:
   RpcMetrics* const metrics_;
+  const bool has_one_request_;
   const absl::Time start_;
+  bool is_malformed_ = false;
 };
 
 class CallCounters
@@ -64,7 +81,8 @@ class CallCounters
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
     RpcMetrics* const metrics = metrics_->Find(info->method());
-    return metrics == nullptr ? nullptr : new CallCounter(metrics);
+    if (metrics == nullptr) return nullptr;
+    return new CallCounter(metrics, HasOneRequest(info->type()));
   }
 
  private:

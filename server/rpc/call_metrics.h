@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts every call of our services as grpc_server_*.
+// Counts every call of our services as grpc_server_*, and gives a call whose
+// request does not parse the status that gRPC does not.
 #pragma once
 
 #include <grpcpp/support/server_interceptor.h>

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <google/protobuf/stubs/common.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/log.h"
 #include "server/rpc/sha256.h"
 
 namespace spanlm {
@@ -39,9 +41,20 @@ bool IsCleanName(absl::string_view name) {
   return true;
 }
 
-// Appends the regular files below `folder` to `*entries`.
+FileStamp StampOf(const struct stat& about) {
+  return {about.st_size, about.st_ino, about.st_mtim.tv_sec,
+          about.st_mtim.tv_nsec};
+}
+
+// What a folder tree holds.
+struct Listing {
+  std::vector<DatasetStore::Entry> entries;
+  int64_t skipped_count = 0;  // names that are no UTF-8
+};
+
+// Adds the regular files below `folder` to `*listing`.
 void Walk(const OwnedFd& folder, const std::string& prefix, int depth,
-          std::vector<DatasetStore::Entry>* entries) {
+          Listing* listing) {
   const int fd = openat(folder.get(), ".", kFolderFlags);
   if (fd < 0) return;
   DIR* stream = fdopendir(fd);
@@ -56,12 +69,17 @@ void Walk(const OwnedFd& folder, const std::string& prefix, int depth,
     if (name == "." || name == "..") continue;
     struct stat about = {};
     if (fstatat(fd, item->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    // The parser's own check: a message with other names would be refused.
+    if (!google::protobuf::internal::IsStructurallyValidUTF8(name)) {
+      ++listing->skipped_count;
+      continue;
+    }
     if (S_ISREG(about.st_mode)) {
-      entries->push_back({prefix + name, about.st_size, ""});
+      listing->entries.push_back({prefix + name, StampOf(about), ""});
     } else if (S_ISDIR(about.st_mode) && depth < DatasetStore::kMaxDepth) {
       const OwnedFd child(openat(fd, item->d_name, kFolderFlags));
       if (child.get() >= 0) {
-        Walk(child, absl::StrCat(prefix, name, "/"), depth + 1, entries);
+        Walk(child, absl::StrCat(prefix, name, "/"), depth + 1, listing);
       }
     }
   }
@@ -71,8 +89,9 @@ void Walk(const OwnedFd& folder, const std::string& prefix, int depth,
 absl::StatusOr<std::string> DigestOf(const DatasetFile& file) {
   Sha256 sha;
   std::string bytes;
-  for (int64_t offset = 0; offset < file.size_bytes(); offset += kReadSize) {
-    const int64_t count = std::min(kReadSize, file.size_bytes() - offset);
+  const int64_t size = file.stamp().size_bytes;
+  for (int64_t offset = 0; offset < size; offset += kReadSize) {
+    const int64_t count = std::min(kReadSize, size - offset);
     const absl::Status status = file.Read(offset, count, &bytes);
     if (!status.ok()) return status;
     sha.Update(bytes);
@@ -128,9 +147,7 @@ absl::StatusOr<std::unique_ptr<DatasetStore>> DatasetStore::Create(
                        std::generic_category().message(errno)));
     }
   }
-  std::unique_ptr<DatasetStore> store(new DatasetStore(std::move(fd)));
-  store->DigestSmallFiles();
-  return store;
+  return std::unique_ptr<DatasetStore>(new DatasetStore(std::move(fd)));
 }
 
 absl::StatusOr<std::unique_ptr<DatasetFile>> DatasetStore::Open(
@@ -151,44 +168,54 @@ absl::StatusOr<std::unique_ptr<DatasetFile>> DatasetStore::Open(
       !S_ISREG(about.st_mode)) {
     return NoSuchDataset();
   }
-  return std::make_unique<DatasetFile>(std::move(file), about.st_size);
+  return std::make_unique<DatasetFile>(std::move(file), StampOf(about));
 }
 
 std::vector<DatasetStore::Entry> DatasetStore::List() const {
-  std::vector<Entry> entries;
-  if (root_.get() < 0) return entries;
-  Walk(root_, "", 1, &entries);
+  int64_t ignored = 0;
+  return ListAndCount(&ignored);
+}
+
+std::vector<DatasetStore::Entry> DatasetStore::ListAndCount(
+    int64_t* skipped_count) const {
+  if (root_.get() < 0) return {};
+  Listing listing;
+  Walk(root_, "", 1, &listing);
+  *skipped_count = listing.skipped_count;
+  std::vector<Entry> entries = std::move(listing.entries);
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.name < b.name; });
   MutexLock lock(&mutex_);
   for (Entry& entry : entries) {
     const auto known = digests_.find(entry.name);
-    if (known != digests_.end() &&
-        known->second.size_bytes == entry.size_bytes) {
+    if (known != digests_.end() && known->second.stamp == entry.stamp) {
       entry.digest = known->second.digest;
     }
   }
   return entries;
 }
 
-void DatasetStore::SetDigest(absl::string_view name, int64_t size_bytes,
+void DatasetStore::SetDigest(absl::string_view name, const FileStamp& stamp,
                              const std::string& digest) {
   MutexLock lock(&mutex_);
-  digests_[std::string(name)] = Known{size_bytes, digest};
+  digests_[std::string(name)] = Known{stamp, digest};
 }
 
 void DatasetStore::DigestSmallFiles() {
   int64_t total = 0;
-  for (const Entry& entry : List()) {
-    if (entry.size_bytes > kMaxFileDigested ||
-        total + entry.size_bytes > kMaxTotalDigested) {
-      continue;
-    }
-    total += entry.size_bytes;
+  int64_t skipped_count = 0;
+  for (const Entry& entry : ListAndCount(&skipped_count)) {
+    const int64_t size = entry.stamp.size_bytes;
+    if (size > kMaxFileDigested || total + size > kMaxTotalDigested) continue;
+    total += size;
     const absl::StatusOr<std::unique_ptr<DatasetFile>> file = Open(entry.name);
     if (!file.ok()) continue;
     const absl::StatusOr<std::string> digest = DigestOf(**file);
-    if (digest.ok()) SetDigest(entry.name, entry.size_bytes, *digest);
+    if (digest.ok()) SetDigest(entry.name, (*file)->stamp(), *digest);
+  }
+  if (skipped_count > 0) {
+    Log(LogLevel::kWarning, "dataset_names_are_no_utf8",
+        {{"count", skipped_count}});
   }
 }
 

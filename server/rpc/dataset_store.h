@@ -33,21 +33,36 @@ class OwnedFd {
   int fd_ = -1;
 };
 
+// What tells a file's contents from others under its name, short of reading
+// them.
+struct FileStamp {
+  int64_t size_bytes = 0;
+  uint64_t inode = 0;
+  int64_t modified_seconds = 0;
+  int64_t modified_nanos = 0;
+
+  bool operator==(const FileStamp& other) const {
+    return size_bytes == other.size_bytes && inode == other.inode &&
+           modified_seconds == other.modified_seconds &&
+           modified_nanos == other.modified_nanos;
+  }
+};
+
 // An open, regular file. Thread-safe.
 class DatasetFile {
  public:
-  DatasetFile(OwnedFd fd, int64_t size_bytes)
-      : fd_(std::move(fd)), size_bytes_(size_bytes) {}
+  DatasetFile(OwnedFd fd, const FileStamp& stamp)
+      : fd_(std::move(fd)), stamp_(stamp) {}
 
-  // When it was opened.
-  int64_t size_bytes() const { return size_bytes_; }
+  // As it was opened.
+  const FileStamp& stamp() const { return stamp_; }
   // Replaces `*bytes` by those from `offset` on, `count` of them. kDataLoss if
   // the file has shrunk or cannot be read.
   absl::Status Read(int64_t offset, int64_t count, std::string* bytes) const;
 
  private:
   OwnedFd fd_;
-  int64_t size_bytes_;
+  FileStamp stamp_;
 };
 
 // Thread-safe.
@@ -55,7 +70,7 @@ class DatasetStore {
  public:
   struct Entry {
     std::string name;  // path below the root
-    int64_t size_bytes = 0;
+    FileStamp stamp;
     std::string digest;  // SHA-256 in hex; empty if not known
   };
 
@@ -63,9 +78,13 @@ class DatasetStore {
   static constexpr int kMaxDepth = 16;
 
   // `root` empty: a store without files. kNotFound names a root that is not a
-  // readable folder. Digests the files of up to 64 MiB, up to 1 GiB in all.
+  // readable folder.
   static absl::StatusOr<std::unique_ptr<DatasetStore>> Create(
       const std::string& root);
+
+  // Digests the files of up to 64 MiB, up to 1 GiB in all, and logs how many
+  // names List leaves out.
+  void DigestSmallFiles() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Resolves `name` part by part from the root and follows no link, so that
   // nothing outside it can be had. kNotFound for a name that leads to no
@@ -74,19 +93,21 @@ class DatasetStore {
   absl::StatusOr<std::unique_ptr<DatasetFile>> Open(
       absl::string_view name) const;
 
-  // All regular files at most kMaxDepth folders down, by name.
+  // All regular files at most kMaxDepth folders down, by name, but for those
+  // whose names are no UTF-8: no message can carry them.
   std::vector<Entry> List() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Remembers the digest that an evaluation found of a whole file.
-  void SetDigest(absl::string_view name, int64_t size_bytes,
+  void SetDigest(absl::string_view name, const FileStamp& stamp,
                  const std::string& digest) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   explicit DatasetStore(OwnedFd root) : root_(std::move(root)) {}
-  void DigestSmallFiles() ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<Entry> ListAndCount(int64_t* skipped_count) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   struct Known {
-    int64_t size_bytes = 0;
+    FileStamp stamp;
     std::string digest;
   };
 

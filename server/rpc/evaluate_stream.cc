@@ -128,17 +128,16 @@ void EvaluateReactor::OnEnd(const absl::Status& status,
   const EvaluationIdentity& identity = data_.identity;
   if (status.ok() && data_.store != nullptr && options_.begin == 0 &&
       options_.end == identity.data_bytes) {
-    data_.store->SetDigest(identity.dataset, identity.data_bytes,
-                           digest_.Hex());
-  }
-  if (status.ok()) {
-    model_.metrics->ObserveRequestBytes(
-        options_.end - options_.begin,
-        static_cast<int64_t>(response.ByteSizeLong()));
+    data_.store->SetDigest(identity.dataset, data_.stamp, digest_.Hex());
   }
   Turn turn;
   {
     MutexLock lock(&mutex_);
+    if (status.ok()) {
+      model_.metrics->ObserveRequestBytes(
+          options_.end - options_.from.position,
+          sent_bytes_ + static_cast<int64_t>(response.ByteSizeLong()));
+    }
     pending_ = std::move(response);
     end_ = status;
     turn = TakeTurn();
@@ -150,6 +149,7 @@ bool EvaluateReactor::TakeNext(v1::EvaluateResponse* response) {
   if (!pending_.has_value()) return false;
   response->Swap(&*pending_);
   pending_.reset();
+  sent_bytes_ += static_cast<int64_t>(response->ByteSizeLong());
   return true;
 }
 

@@ -22,6 +22,7 @@ namespace spanlm {
 struct EvaluationData {
   ReadData read;
   EvaluationIdentity identity;
+  FileStamp stamp;                // of a data set
   DatasetStore* store = nullptr;  // learns the digest of a whole data set
 };
 
@@ -65,6 +66,7 @@ class EvaluateReactor
   std::optional<EvaluationGauges> gauges_;
 
   std::optional<v1::EvaluateResponse> pending_ ABSL_GUARDED_BY(mutex_);
+  int64_t sent_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // messages taken to send
 };
 
 }  // namespace spanlm

@@ -44,7 +44,8 @@ absl::StatusOr<EvaluationData> OpenData(const v1::EvaluateRequest& request,
       datasets->Open(request.dataset());
   if (!file.ok()) return WithReason(file.status(), kReasonDataset);
   data.identity.dataset = request.dataset();
-  data.identity.data_bytes = (*file)->size_bytes();
+  data.identity.data_bytes = (*file)->stamp().size_bytes;
+  data.stamp = (*file)->stamp();
   data.store = datasets;
   data.read = [file = std::shared_ptr<const DatasetFile>(*std::move(file))](
                   int64_t offset, int64_t count, std::string* out) {
@@ -55,13 +56,14 @@ absl::StatusOr<EvaluationData> OpenData(const v1::EvaluateRequest& request,
 
 absl::StatusOr<Evaluation> Prepare(const v1::EvaluateRequest& request,
                                    const ServedModel& model,
+                                   const RpcLimits& limits,
                                    DatasetStore* datasets) {
   Evaluation evaluation;
   SPANLM_ASSIGN_OR_RETURN(evaluation.data, OpenData(request, datasets));
   EvaluationIdentity* identity = &evaluation.data.identity;
   SPANLM_ASSIGN_OR_RETURN(evaluation.input,
                           ParseEvaluate(request, identity->data_bytes,
-                                        model.receptive_field_bytes()));
+                                        model.receptive_field_bytes(), limits));
   EvaluateOptions* options = &evaluation.input.options;
   identity->model_digest = model.description.digest();
   identity->numerics = model.description.numerics();
@@ -85,9 +87,10 @@ grpc::ServerWriteReactor<v1::EvaluateResponse>* EvaluationService::Evaluate(
     grpc::CallbackServerContext* context, const v1::EvaluateRequest* request) {
   using Refusal = WriteRefusal<v1::EvaluateResponse>;
   const absl::StatusOr<const ServedModel*> model =
-      models_->Find(request->model());
+      models_->FindFor(JobKind::kEvaluate, request->model());
   if (!model.ok()) return new Refusal(context, model.status());
-  absl::StatusOr<Evaluation> evaluation = Prepare(*request, **model, datasets_);
+  absl::StatusOr<Evaluation> evaluation =
+      Prepare(*request, **model, limits_, datasets_);
   if (!evaluation.ok()) {
     (*model)->metrics->CountRequest(static_cast<int>(JobKind::kEvaluate),
                                     Outcome::kInvalid);
@@ -116,7 +119,7 @@ grpc::ServerUnaryReactor* EvaluationService::ListDatasets(
     }
     v1::Dataset* dataset = response->add_datasets();
     dataset->set_name(entry.name);
-    dataset->set_size_bytes(entry.size_bytes);
+    dataset->set_size_bytes(entry.stamp.size_bytes);
     dataset->set_digest(entry.digest);
   }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();

@@ -4,6 +4,7 @@
 
 #include "server/rpc/dataset_store.h"
 #include "server/rpc/model_registry.h"
+#include "server/server_options.h"
 #include "spanlm/v1/evaluation.grpc.pb.h"
 
 namespace spanlm {
@@ -11,9 +12,10 @@ namespace spanlm {
 // Thread-safe.
 class EvaluationService : public v1::EvaluationService::CallbackService {
  public:
-  // Both are lent.
-  EvaluationService(const ModelRegistry* models, DatasetStore* datasets)
-      : models_(models), datasets_(datasets) {}
+  // `models` and `datasets` are lent.
+  EvaluationService(const ModelRegistry* models, const RpcLimits& limits,
+                    DatasetStore* datasets)
+      : models_(models), limits_(limits), datasets_(datasets) {}
 
   grpc::ServerWriteReactor<v1::EvaluateResponse>* Evaluate(
       grpc::CallbackServerContext* context,
@@ -25,6 +27,7 @@ class EvaluationService : public v1::EvaluationService::CallbackService {
 
  private:
   const ModelRegistry* const models_;
+  const RpcLimits limits_;
   DatasetStore* const datasets_;
 };
 

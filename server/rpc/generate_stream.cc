@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/generate_stream.h"
 
-#include <memory>
 #include <utility>
-#include <vector>
 
 #include "absl/time/clock.h"
-#include "server/jobs/reason.h"
 #include "server/rpc/fill.h"
-#include "server/rpc/request_terms.h"
+#include "server/rpc/submit_generation.h"
 
 namespace spanlm {
 
@@ -23,25 +20,16 @@ GenerateStreamReactor::GenerateStreamReactor(
 }
 
 void GenerateStreamReactor::Run() {
-  absl::StatusOr<std::unique_ptr<GenerateJob>> job = GenerateJob::Create(
-      model_.symbols, input_.prompt, input_.options, this, absl::Now);
-  if (!job.ok()) {
-    model_.metrics->CountRequest(static_cast<int>(JobKind::kGenerate),
-                                 Outcome::kInvalid);
-    Turn turn;
-    {
-      MutexLock lock(&mutex_);
-      end_ = FieldError("prompt", std::string(job.status().message()),
-                        kReasonFieldInvalid);
-      turn = TakeTurn();
-    }
-    return turn.Send();
+  const absl::Status status =
+      SubmitGeneration(model_, input_, *context(), &cancel_, this);
+  if (status.ok()) return;
+  Turn turn;
+  {
+    MutexLock lock(&mutex_);
+    end_ = status;
+    turn = TakeTurn();
   }
-  std::vector<std::unique_ptr<Job>> jobs;
-  jobs.push_back(*std::move(job));
-  model_.scheduler->Submit(
-      TermsOf(JobKind::kGenerate, input_.priority, *context(), &cancel_),
-      std::move(jobs));
+  turn.Send();
 }
 
 void GenerateStreamReactor::OnCancel() {
@@ -83,7 +71,7 @@ void GenerateStreamReactor::OnEnd(const absl::Status& status,
                  pending_.mutable_finish());
       model_.metrics->ObserveRequestBytes(
           static_cast<int64_t>(input_.prompt.size()),
-          sent_bytes_ + static_cast<int64_t>(pending_.data().size()));
+          sent_bytes_ + static_cast<int64_t>(pending_.ByteSizeLong()));
     }
     end_ = status;
     turn = TakeTurn();
@@ -106,7 +94,7 @@ bool GenerateStreamReactor::TakeNext(v1::GenerateStreamResponse* response) {
   if (!is_due) return false;
   response->Swap(&pending_);
   pending_.Clear();
-  sent_bytes_ += size;
+  sent_bytes_ += static_cast<int64_t>(response->ByteSizeLong());
   in_flight_cost_ = std::exchange(pending_cost_, 0);
   return true;
 }

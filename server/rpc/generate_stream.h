@@ -51,7 +51,7 @@ class GenerateStreamReactor
   absl::Time pending_since_ ABSL_GUARDED_BY(mutex_);
   int64_t pending_cost_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t in_flight_cost_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t sent_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t sent_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // messages taken to send
   mutable bool has_paused_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

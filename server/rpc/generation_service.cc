@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/generation_service.h"
 
-#include <memory>
 #include <utility>
-#include <vector>
 
-#include "absl/time/clock.h"
 #include "server/jobs/generate_job.h"
-#include "server/jobs/reason.h"
 #include "server/rpc/fill.h"
 #include "server/rpc/generate_stream.h"
 #include "server/rpc/parse.h"
 #include "server/rpc/refusal.h"
-#include "server/rpc/request_terms.h"
 #include "server/rpc/status.h"
+#include "server/rpc/submit_generation.h"
 
 namespace spanlm {
 namespace {
@@ -30,21 +26,9 @@ class GenerateUnary : public grpc::ServerUnaryReactor, public GenerateSink {
         response_(response) {}
 
   void Run() {
-    absl::StatusOr<std::unique_ptr<GenerateJob>> job = GenerateJob::Create(
-        model_.symbols, input_.prompt, input_.options, this, absl::Now);
-    if (!job.ok()) {
-      model_.metrics->CountRequest(static_cast<int>(JobKind::kGenerate),
-                                   Outcome::kInvalid);
-      return Finish(
-          ToGrpc(FieldError("prompt", std::string(job.status().message()),
-                            kReasonFieldInvalid),
-                 context_));
-    }
-    std::vector<std::unique_ptr<Job>> jobs;
-    jobs.push_back(*std::move(job));
-    model_.scheduler->Submit(
-        TermsOf(JobKind::kGenerate, input_.priority, *context_, &cancel_),
-        std::move(jobs));
+    const absl::Status status =
+        SubmitGeneration(model_, input_, *context_, &cancel_, this);
+    if (!status.ok()) Finish(ToGrpc(status, context_));
   }
 
   void OnCancel() override {
@@ -65,7 +49,7 @@ class GenerateUnary : public grpc::ServerUnaryReactor, public GenerateSink {
       FillFinish(summary, seed, timing, response_->mutable_finish());
       model_.metrics->ObserveRequestBytes(
           static_cast<int64_t>(input_.prompt.size()),
-          static_cast<int64_t>(response_->data().size()));
+          static_cast<int64_t>(response_->ByteSizeLong()));
     }
     Finish(ToGrpc(status, context_));
   }
@@ -94,7 +78,7 @@ grpc::ServerUnaryReactor* GenerationService::Generate(
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request,
     v1::GenerateResponse* response) {
   const absl::StatusOr<const ServedModel*> model =
-      models_->Find(request->model());
+      models_->FindFor(JobKind::kGenerate, request->model());
   if (!model.ok()) return RefuseUnary(context, model.status());
   absl::StatusOr<GenerateInput> input = ParseGenerate(*request, limits_);
   if (!input.ok()) return RefuseUnary(context, CountInvalid(**model, input));
@@ -109,7 +93,7 @@ GenerationService::GenerateStream(grpc::CallbackServerContext* context,
                                   const v1::GenerateStreamRequest* request) {
   using Refusal = WriteRefusal<v1::GenerateStreamResponse>;
   const absl::StatusOr<const ServedModel*> model =
-      models_->Find(request->model());
+      models_->FindFor(JobKind::kGenerate, request->model());
   if (!model.ok()) return new Refusal(context, model.status());
   absl::StatusOr<GenerateInput> input = ParseGenerateStream(*request, limits_);
   if (!input.ok()) return new Refusal(context, CountInvalid(**model, input));

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/listener.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
@@ -20,7 +20,6 @@
 namespace spanlm {
 namespace {
 
-constexpr size_t kMemoryQuota = size_t{1} << 30;
 constexpr char kChannelzPlugin[] = "channelz_service";
 constexpr char kReflectionPlugin[] = "proto_server_reflection";
 constexpr int kHandshakeTimeoutMs = 10000;
@@ -58,6 +57,14 @@ void ForwardLog(gpr_log_func_args* args) {
       {{"message", args->message}, {"file", args->file}, {"line", args->line}});
 }
 
+// What does not parse is a client's doing and answered for: never more than
+// debug.
+void ForwardProtobufLog(google::protobuf::LogLevel /*level*/, const char* file,
+                        int line, const std::string& message) {
+  Log(LogLevel::kDebug, "protobuf",
+      {{"message", message}, {"file", file}, {"line", line}});
+}
+
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
 }
@@ -79,15 +86,13 @@ void SetLimits(const RpcLimits& limits, grpc::ServerBuilder* builder) {
   for (const auto& [name, value] : arguments) {
     builder->AddChannelArgument(name, value);
   }
-  grpc::ResourceQuota quota("spanlm");
-  quota.Resize(kMemoryQuota);
-  builder->SetResourceQuota(quota);
 }
 
 }  // namespace
 
 void Listener::PrepareProcess() {
   gpr_set_log_function(ForwardLog);
+  google::protobuf::SetLogHandler(ForwardProtobufLog);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::channelz::experimental::InitChannelzService();
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -99,6 +104,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
   if (!address.ok()) return address.status();
   grpc::ServerBuilder builder;
   SetLimits(options.limits, &builder);
+  if (options.quota != nullptr) builder.SetResourceQuota(*options.quota);
   builder.SetOption(std::make_unique<StandardServices>(options.has_reflection,
                                                        options.has_channelz));
   if (!options.has_health) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/support/server_interceptor.h>
 
@@ -23,6 +24,8 @@ struct ListenerOptions {
   bool has_reflection = false;           // grpc.reflection.v1alpha
   bool has_channelz = false;             // grpc.channelz.v1
   std::vector<grpc::Service*> services;  // lent; outlive the listener
+  // What all listeners that share it may buffer; lent; null: no bound.
+  const grpc::ResourceQuota* quota = nullptr;
   // Makes what watches each call; may be empty.
   std::function<
       std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>()>
@@ -32,8 +35,9 @@ struct ListenerOptions {
 // A bound, serving gRPC server in plaintext. Thread-safe.
 class Listener {
  public:
-  // Sets up what gRPC wants to know once a process: standard services and
-  // where its log goes. Call it before the first Start, from any one thread.
+  // Sets up what gRPC and protobuf want to know once a process: standard
+  // services and where their logs go. Call it before the first Start, from any
+  // one thread.
   static void PrepareProcess();
 
   // kAlreadyExists: the address is in use, or is none of this machine.

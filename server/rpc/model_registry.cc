@@ -57,8 +57,8 @@ v1::Model DescribeModel(const std::string& name, const Engine& engine,
 }
 
 ModelRegistry::ModelRegistry(const std::vector<std::string>& names,
-                             const std::string& default_name)
-    : default_name_(default_name) {
+                             const std::string& default_name, Metrics* metrics)
+    : default_name_(default_name), metrics_(metrics) {
   for (const std::string& name : names) models_[name] = nullptr;
 }
 
@@ -67,10 +67,26 @@ void ModelRegistry::Add(const std::string& name, ServedModel model) {
   models_[name] = std::make_unique<const ServedModel>(std::move(model));
 }
 
+std::string ModelRegistry::Wanted(absl::string_view name) const {
+  absl::ConsumePrefix(&name, "models/");
+  return name.empty() ? default_name_ : std::string(name);
+}
+
+absl::StatusOr<const ServedModel*> ModelRegistry::FindFor(
+    JobKind kind, absl::string_view name) const {
+  absl::StatusOr<const ServedModel*> model = Find(name);
+  if (model.ok()) return model;
+  const bool is_loading = absl::IsUnavailable(model.status());
+  metrics_->CountUnserved(is_loading ? Wanted(name) : "other",
+                          static_cast<int>(kind),
+                          is_loading ? Outcome::kRejected : Outcome::kInvalid,
+                          ReasonOf(model.status()));
+  return model;
+}
+
 absl::StatusOr<const ServedModel*> ModelRegistry::Find(
     absl::string_view name) const {
-  absl::ConsumePrefix(&name, "models/");
-  const std::string wanted = name.empty() ? default_name_ : std::string(name);
+  const std::string wanted = Wanted(name);
   MutexLock lock(&mutex_);
   const auto found = models_.find(wanted);
   if (found == models_.end()) {

@@ -14,6 +14,7 @@
 #include "base/mutex.h"
 #include "engine/engine.h"
 #include "engine/symbol_map.h"
+#include "server/metrics/metrics.h"
 #include "server/metrics/model_metrics.h"
 #include "server/scheduler/scheduler.h"
 #include "spanlm/v1/model.pb.h"
@@ -40,9 +41,10 @@ v1::Model DescribeModel(const std::string& name, const Engine& engine,
 // is ever taken out. Thread-safe.
 class ModelRegistry {
  public:
-  // An empty name in a call means `default_name`, one of `names`.
+  // An empty name in a call means `default_name`, one of `names`. `metrics` is
+  // lent.
   ModelRegistry(const std::vector<std::string>& names,
-                const std::string& default_name);
+                const std::string& default_name, Metrics* metrics);
 
   void Add(const std::string& name, ServedModel model)
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -52,11 +54,20 @@ class ModelRegistry {
   absl::StatusOr<const ServedModel*> Find(absl::string_view name) const
       ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // The same for a request, which is counted if no model takes it.
+  absl::StatusOr<const ServedModel*> FindFor(JobKind kind,
+                                             absl::string_view name) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
   // By name; those still loading with state LOADING.
   std::vector<v1::Model> List() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  // The name without its prefix, or the default.
+  std::string Wanted(absl::string_view name) const;
+
   const std::string default_name_;
+  Metrics* const metrics_;
   mutable Mutex mutex_;
   // Null: still loading.
   std::map<std::string, std::unique_ptr<const ServedModel>, std::less<>> models_

@@ -31,11 +31,13 @@ constexpr size_t kMaxPageSize = 1000;
 template <typename Value, typename Bound>
 absl::Status CheckRange(absl::string_view field, Value value, Bound low,
                         Bound high,
-                        absl::string_view reason = kReasonFieldInvalid) {
+                        absl::string_view reason = kReasonFieldInvalid,
+                        absl::string_view unit = "") {
   // Written so that a NaN is outside.
   if (value >= low && value <= high) return absl::OkStatus();
   return FieldError(
-      field, absl::StrCat("got ", value, ", want ", low, " to ", high), reason);
+      field, absl::StrCat("got ", value, unit, ", want ", low, " to ", high),
+      reason);
 }
 
 absl::StatusOr<Priority> ParsePriority(v1::Priority priority,
@@ -96,23 +98,25 @@ absl::StatusOr<ScoreOptions> ParseScoreOutput(const v1::ScoreOutput& output) {
 // Most bytes that the scores of one byte take in an answer.
 int64_t AnswerBytesPerByte(bool has_log_probs, int32_t top_count) {
   constexpr int64_t kFloat = sizeof(float);
-  const int64_t tops = top_count == 0 ? 0 : top_count * (kFloat + 1) + 16;
+  const int64_t tops = top_count == 0 ? 0 : TopBytesSize(top_count);
   return (has_log_probs ? kFloat : 0) + tops;
 }
 
-absl::Status CheckAnswerSize(absl::string_view field, int64_t byte_count,
-                             int64_t bytes_per_byte, const RpcLimits& limits) {
-  if (byte_count * bytes_per_byte <= limits.max_message_bytes) {
-    return absl::OkStatus();
-  }
-  return FieldError(
-      field,
-      absl::StrCat("the scores of ", byte_count, " bytes would take up to ",
-                   byte_count * bytes_per_byte,
-                   " bytes, more than a message "
-                   "of ",
-                   limits.max_message_bytes, " holds"),
-      kReasonLimitExceeded);
+// Most bytes of an answer beside scores: the model's names, times, a stop
+// sequence; and those of one item, a status of its own included.
+constexpr int64_t kAnswerFrame = 1024;
+constexpr int64_t kItemFrame = 512;
+// Most bytes that an evaluation's result takes for a block.
+constexpr int64_t kBlockFrame = 48;
+
+absl::Status CheckAnswerSize(absl::string_view field, int64_t answer_bytes,
+                             const RpcLimits& limits) {
+  if (answer_bytes <= limits.max_message_bytes) return absl::OkStatus();
+  return FieldError(field,
+                    absl::StrCat("the answer might take ", answer_bytes,
+                                 " bytes, more than a message of ",
+                                 limits.max_message_bytes, " holds"),
+                    kReasonLimitExceeded);
 }
 
 int64_t DrawSeed() {
@@ -160,13 +164,13 @@ absl::Status ParseStop(const v1::StopOptions& stop, const RpcLimits& limits,
       limits.max_generated_bytes,
       stop.max_bytes() < 1 ? kReasonFieldInvalid : kReasonLimitExceeded));
   options->max_bytes = stop.max_bytes();
-  SPANLM_RETURN_IF_ERROR(CheckRange("stop.sequences (count)",
-                                    stop.sequences_size(), 0, kMaxStops,
-                                    kReasonLimitExceeded));
+  SPANLM_RETURN_IF_ERROR(CheckRange("stop.sequences", stop.sequences_size(), 0,
+                                    kMaxStops, kReasonLimitExceeded,
+                                    " of them"));
   for (int i = 0; i < stop.sequences_size(); ++i) {
-    SPANLM_RETURN_IF_ERROR(
-        CheckRange(absl::StrCat("stop.sequences[", i, "] (bytes)"),
-                   stop.sequences(i).size(), size_t{1}, kMaxStopSize));
+    SPANLM_RETURN_IF_ERROR(CheckRange(
+        absl::StrCat("stop.sequences[", i, "]"), stop.sequences(i).size(),
+        size_t{1}, kMaxStopSize, kReasonFieldInvalid, " bytes"));
     options->stops.push_back(stop.sequences(i));
   }
   options->include_stop = stop.include_stop();
@@ -211,8 +215,9 @@ absl::StatusOr<GenerateInput> ParseGeneration(const Request& request,
 absl::StatusOr<ScoreInput> ParseScore(const v1::ScoreRequest& request,
                                       const RpcLimits& limits) {
   SPANLM_RETURN_IF_ERROR(CheckRange(
-      "items (count)", request.items_size(), 1, limits.max_items,
-      request.items_size() < 1 ? kReasonFieldInvalid : kReasonLimitExceeded));
+      "items", request.items_size(), 1, limits.max_items,
+      request.items_size() < 1 ? kReasonFieldInvalid : kReasonLimitExceeded,
+      " of them"));
   ScoreInput input;
   SPANLM_ASSIGN_OR_RETURN(
       input.priority, ParsePriority(request.priority(), Priority::kStandard));
@@ -227,25 +232,28 @@ absl::StatusOr<ScoreInput> ParseScore(const v1::ScoreRequest& request,
     byte_count += static_cast<int64_t>(item.continuation().size());
   }
   SPANLM_RETURN_IF_ERROR(CheckAnswerSize(
-      "output", byte_count,
-      AnswerBytesPerByte(input.options.per_byte, input.options.top_count),
+      "output",
+      kAnswerFrame + kItemFrame * request.items_size() +
+          byte_count * AnswerBytesPerByte(input.options.per_byte,
+                                          input.options.top_count),
       limits));
   return input;
 }
 
 absl::StatusOr<ScoreStreamInput> ParseOpen(
     const v1::ScoreStreamRequest::Open& open) {
-  if (open.has_session()) return NotBuiltIn("open.session");
+  if (open.has_session()) return NotBuiltIn("session");
   ScoreStreamInput input;
   SPANLM_ASSIGN_OR_RETURN(input.priority,
                           ParsePriority(open.priority(), Priority::kStandard));
-  SPANLM_ASSIGN_OR_RETURN(input.options.output,
-                          ParseScoreOutput(open.output()));
+  v1::ScoreOutput output = open.output();
+  if (open.unit() == v1::ScoreStreamRequest::UNIT_BYTE) {
+    output.set_per_byte(true);
+  }
+  SPANLM_ASSIGN_OR_RETURN(input.options.output, ParseScoreOutput(output));
   switch (open.unit()) {
     case v1::ScoreStreamRequest::UNIT_UNSPECIFIED:
-      break;
     case v1::ScoreStreamRequest::UNIT_BYTE:
-      input.options.output.per_byte = true;
       break;
     case v1::ScoreStreamRequest::UNIT_LINE:
       input.options.unit = ScoreUnit::kLine;
@@ -254,12 +262,12 @@ absl::StatusOr<ScoreStreamInput> ParseOpen(
       input.options.unit = ScoreUnit::kBlock;
       break;
     default:
-      return FieldError("open.unit",
+      return FieldError("unit",
                         absl::StrCat("unknown value ", int{open.unit()}),
                         kReasonFieldInvalid);
   }
   const bool has_blocks = input.options.unit == ScoreUnit::kBlock;
-  SPANLM_RETURN_IF_ERROR(CheckRange("open.block_bytes", open.block_bytes(),
+  SPANLM_RETURN_IF_ERROR(CheckRange("block_bytes", open.block_bytes(),
                                     int64_t{has_blocks ? 1 : 0},
                                     has_blocks ? kMaxBlockBytes : 0));
   input.options.block_bytes = open.block_bytes();
@@ -274,7 +282,8 @@ absl::StatusOr<GenerateInput> ParseGenerate(const v1::GenerateRequest& request,
       1 + AnswerBytesPerByte(input.options.log_probs, input.options.top_count) +
       (input.options.sampling_log_probs ? int64_t{sizeof(float)} : 0);
   SPANLM_RETURN_IF_ERROR(CheckAnswerSize(
-      "stop.max_bytes", input.options.max_bytes, bytes_per_byte, limits));
+      "stop.max_bytes", kAnswerFrame + input.options.max_bytes * bytes_per_byte,
+      limits));
   return input;
 }
 
@@ -304,7 +313,8 @@ absl::StatusOr<GenerateInput> ParseGenerateStream(
 
 absl::StatusOr<EvaluateInput> ParseEvaluate(const v1::EvaluateRequest& request,
                                             int64_t data_bytes,
-                                            int64_t receptive_field_bytes) {
+                                            int64_t receptive_field_bytes,
+                                            const RpcLimits& limits) {
   if (request.protocol() != v1::EVALUATION_PROTOCOL_UNSPECIFIED &&
       request.protocol() != v1::EVALUATION_PROTOCOL_FULL_STREAM) {
     if (!v1::EvaluationProtocol_IsValid(request.protocol())) {
@@ -320,7 +330,7 @@ absl::StatusOr<EvaluateInput> ParseEvaluate(const v1::EvaluateRequest& request,
                       kReasonFieldInvalid);
   }
   EvaluateInput input;
-  input.is_inline = request.has_data();
+  if (request.has_data()) input.options.inline_bytes = data_bytes;
   SPANLM_ASSIGN_OR_RETURN(input.priority,
                           ParsePriority(request.priority(), Priority::kBatch));
   EvaluateOptions* options = &input.options;
@@ -351,10 +361,13 @@ absl::StatusOr<EvaluateInput> ParseEvaluate(const v1::EvaluateRequest& request,
   }
   if (request.checkpoint_spans()) {
     options->block_bytes = kSpanBlockBytes;
-    SPANLM_RETURN_IF_ERROR(
-        CheckRange("checkpoint_spans (blocks)",
-                   (options->end - options->begin) / kSpanBlockBytes,
-                   int64_t{0}, kMaxSpanBlocks, kReasonLimitExceeded));
+    const int64_t block_count =
+        (options->end - options->begin) / kSpanBlockBytes;
+    SPANLM_RETURN_IF_ERROR(CheckRange("checkpoint_spans", block_count,
+                                      int64_t{0}, kMaxSpanBlocks,
+                                      kReasonLimitExceeded, " blocks"));
+    SPANLM_RETURN_IF_ERROR(CheckAnswerSize(
+        "checkpoint_spans", kAnswerFrame + block_count * kBlockFrame, limits));
   }
   return input;
 }

@@ -35,7 +35,7 @@ absl::StatusOr<ScoreInput> ParseScore(const v1::ScoreRequest& request,
                                       const RpcLimits& limits);
 
 // What opens a ScoreStream; `start` and `from` of the options are the token's,
-// for the caller to find.
+// for the caller to find. Errors name fields of `open`.
 struct ScoreStreamInput {
   ScoreStreamOptions options;
   Priority priority = Priority::kStandard;
@@ -62,7 +62,6 @@ absl::StatusOr<GenerateInput> ParseGenerateStream(
 
 // What an Evaluate asks for, as far as it can be told without the data.
 struct EvaluateInput {
-  bool is_inline = false;  // else `dataset` names the data
   EvaluateOptions options;
   Priority priority = Priority::kBatch;
 };
@@ -70,7 +69,8 @@ struct EvaluateInput {
 // (OPTION) for protocols but FULL_STREAM.
 absl::StatusOr<EvaluateInput> ParseEvaluate(const v1::EvaluateRequest& request,
                                             int64_t data_bytes,
-                                            int64_t receptive_field_bytes);
+                                            int64_t receptive_field_bytes,
+                                            const RpcLimits& limits);
 
 // A page of a list whose entries have names in rising order.
 struct Page {

@@ -33,9 +33,11 @@ absl::Status NoToken() {
 }
 
 absl::Status Mismatch(absl::string_view what) {
-  return WithReason(absl::FailedPreconditionError(absl::StrCat(
-                        "resume_token: it belongs to another ", what)),
-                    kReasonModelMismatch);
+  return WithField(
+      WithReason(absl::FailedPreconditionError(absl::StrCat(
+                     "resume_token: it belongs to another ", what)),
+                 kReasonModelMismatch),
+      "resume_token");
 }
 
 absl::Status CheckModel(absl::string_view token_digest,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/rpc/score_stream.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -17,10 +18,19 @@ namespace spanlm {
 namespace {
 
 // Text received and not yet read by the job, above which reading pauses.
-constexpr int64_t kInboxMark = int64_t{1} << 20;
+constexpr int64_t kInboxMark = int64_t{256} << 10;
 
 absl::Status OutOfOrder(absl::string_view what) {
   return FieldError("part", what, kReasonFormat);
+}
+
+// What the message holds while a read is in flight. gRPC says of a message that
+// does not parse what it says of the client's end; the parser clears it first.
+bool IsUntouched(const v1::ScoreStreamRequest& request) {
+  return request.open().block_bytes() == -1;
+}
+void MarkUntouched(v1::ScoreStreamRequest* request) {
+  request->mutable_open()->set_block_bytes(-1);
 }
 
 }  // namespace
@@ -29,14 +39,18 @@ ScoreStreamReactor::ScoreStreamReactor(const ModelRegistry* models,
                                        const RpcLimits& limits,
                                        grpc::CallbackServerContext* context)
     : StreamWriter(context), models_(models), limits_(limits) {
+  ReadNext();
+}
+
+void ScoreStreamReactor::ReadNext() {
+  MarkUntouched(&request_);
   StartRead(&request_);
 }
 
 void ScoreStreamReactor::OnReadDone(bool ok) {
-  if (!ok) return FinishText();
-  const absl::StatusOr<bool> goes_on = Take(request_);
-  if (!goes_on.ok()) return Fail(goes_on.status());
-  if (!*goes_on) return;
+  if (!ok) return IsUntouched(request_) ? FinishText() : Fail(Malformed());
+  const absl::Status status = Take(request_);
+  if (!status.ok()) return Fail(status);
   {
     MutexLock lock(&mutex_);
     reads_paused_ = true;
@@ -53,25 +67,23 @@ void ScoreStreamReactor::ResumeReading() {
     if (!reads_paused_ || end_.has_value()) return;
     reads_paused_ = false;
   }
-  StartRead(&request_);
+  ReadNext();
 }
 
-absl::StatusOr<bool> ScoreStreamReactor::Take(
-    const v1::ScoreStreamRequest& request) {
+absl::Status ScoreStreamReactor::Take(const v1::ScoreStreamRequest& request) {
   const bool is_open = options_.has_value();
+  if (inbox_.is_finished()) return OutOfOrder("a message came after finish");
   switch (request.part_case()) {
     case v1::ScoreStreamRequest::kOpen:
       if (is_open) return OutOfOrder("open came twice");
-      SPANLM_RETURN_IF_ERROR(Open(request.open()));
-      return true;
+      return Open(request.open());
     case v1::ScoreStreamRequest::kChunk:
       if (!is_open) return OutOfOrder("a chunk came before open");
-      SPANLM_RETURN_IF_ERROR(Append(request.chunk()));
-      return true;
+      return Append(request.chunk());
     case v1::ScoreStreamRequest::kFinish:
       if (!is_open) return OutOfOrder("finish came before open");
       FinishText();
-      return false;
+      return absl::OkStatus();
     case v1::ScoreStreamRequest::PART_NOT_SET:
       break;
   }
@@ -81,7 +93,7 @@ absl::StatusOr<bool> ScoreStreamReactor::Take(
 absl::Status ScoreStreamReactor::Open(
     const v1::ScoreStreamRequest::Open& open) {
   SPANLM_ASSIGN_OR_RETURN(const ServedModel* const model,
-                          models_->Find(open.model()));
+                          models_->FindFor(JobKind::kScore, open.model()));
   absl::StatusOr<ScoreStreamInput> input = ParseOpen(open);
   if (input.ok() && !open.resume_token().empty()) {
     absl::StatusOr<ScoreStreamState> state =
@@ -96,18 +108,21 @@ absl::Status ScoreStreamReactor::Open(
   }
   if (input.ok() && input->options.unit == ScoreUnit::kBlock &&
       input->options.from.unit_bytes >= input->options.block_bytes) {
-    input =
-        FieldError("open.resume_token", "it has other units", kReasonFormat);
+    input = FieldError("resume_token", "it has other units", kReasonFormat);
   }
   if (!input.ok()) {
     model->metrics->CountRequest(static_cast<int>(JobKind::kScore),
                                  Outcome::kInvalid);
-    return input.status();
+    return InField("open", input.status());
   }
   if (input->options.unit == ScoreUnit::kNone) {
     input->options.from.unit_bytes = 0;
   }
   options_ = input->options;
+  options_->inbox_bytes = kInboxMark + limits_.max_chunk_bytes;
+  // Twice that and what surrounds it fits a message.
+  options_->max_score_bytes = std::min<int64_t>(options_->max_score_bytes,
+                                                limits_.max_message_bytes / 4);
   last_state_ = options_->from;
   {
     MutexLock lock(&mutex_);
@@ -132,6 +147,7 @@ absl::Status ScoreStreamReactor::Append(const std::string& chunk) {
                       kReasonLimitExceeded);
   }
   inbox_.Append(chunk);
+  received_bytes_ += size;
   Model()->scheduler->Wake();
   return absl::OkStatus();
 }
@@ -157,7 +173,7 @@ void ScoreStreamReactor::Fail(const absl::Status& status) {
     }
   }
   if (model == nullptr) return turn.Send();
-  cancel_.Set();
+  cancel_.Set(CancelFlag::Why::kInvalid);
   model->scheduler->Wake();
 }
 
@@ -203,6 +219,7 @@ void ScoreStreamReactor::OnAnswer(ScoreStreamAnswer answer) {
         WarmupStart(answer.state.position, model_->receptive_field_bytes()));
     const auto cost = static_cast<int64_t>(response.SpaceUsedLong());
     pending_cost_ += cost;
+    answer_bytes_ += static_cast<int64_t>(response.ByteSizeLong());
     pending_.push_back({std::move(response), cost});
     turn = TakeTurn();
   }
@@ -229,7 +246,8 @@ void ScoreStreamReactor::OnEnd(const absl::Status& status,
       summary->set_numerics(model_->description.numerics());
       FillTiming(timing, summary->mutable_timing());
       model_->metrics->ObserveRequestBytes(
-          last_state_.position, static_cast<int64_t>(last.ByteSizeLong()));
+          received_bytes_,
+          answer_bytes_ + static_cast<int64_t>(last.ByteSizeLong()));
       pending_.push_back({std::move(last), 0});
     }
     has_job_ = false;

@@ -2,6 +2,7 @@
 // A ScoreStream under way: a document in, scores out.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -43,8 +44,8 @@ class ScoreStreamReactor
     int64_t cost = 0;  // memory, bytes
   };
 
-  // Takes a message; true: another may follow.
-  absl::StatusOr<bool> Take(const v1::ScoreStreamRequest& request);
+  void ReadNext();
+  absl::Status Take(const v1::ScoreStreamRequest& request);
   absl::Status Open(const v1::ScoreStreamRequest::Open& open);
   absl::Status Append(const std::string& chunk);
   // No text follows.
@@ -76,7 +77,10 @@ class ScoreStreamReactor
   std::deque<Pending> pending_ ABSL_GUARDED_BY(mutex_);
   int64_t pending_cost_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t in_flight_cost_ ABSL_GUARDED_BY(mutex_) = 0;
-  ScoreStreamState last_state_;  // scheduler's thread
+  std::atomic<int64_t> received_bytes_{0};  // of text
+  // Scheduler's thread.
+  ScoreStreamState last_state_;
+  int64_t answer_bytes_ = 0;  // of messages
 };
 
 }  // namespace spanlm

@@ -73,7 +73,7 @@ grpc::ServerUnaryReactor* ScoringService::Score(
     grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
     v1::ScoreResponse* response) {
   const absl::StatusOr<const ServedModel*> model =
-      models_->Find(request->model());
+      models_->FindFor(JobKind::kScore, request->model());
   if (!model.ok()) return RefuseUnary(context, model.status());
   absl::StatusOr<ScoreInput> input = ParseScore(*request, limits_);
   if (!input.ok()) {

@@ -18,7 +18,6 @@ namespace spanlm {
 namespace {
 
 constexpr size_t kMaxMessageSize = 1024;
-constexpr absl::string_view kFieldPayload = "spanlm/field";
 constexpr char kDomain[] = "spanlm";
 
 // Cuts at a character's border: a gRPC message is UTF-8.
@@ -40,8 +39,6 @@ std::string DefaultReason(absl::StatusCode code) {
       return "RANGE";
     case absl::StatusCode::kResourceExhausted:
       return "QUEUE_FULL";
-    case absl::StatusCode::kUnavailable:
-      return "ENGINE_FAILED";
     case absl::StatusCode::kDeadlineExceeded:
       return "RUNNING";
     case absl::StatusCode::kCancelled:
@@ -72,15 +69,6 @@ bool HidesText(absl::StatusCode code) {
 
 }  // namespace
 
-absl::Status FieldError(absl::string_view field, absl::string_view description,
-                        absl::string_view reason) {
-  absl::Status status = WithReason(
-      absl::InvalidArgumentError(absl::StrCat(field, ": ", description)),
-      reason);
-  status.SetPayload(kFieldPayload, absl::Cord(field));
-  return status;
-}
-
 google::rpc::Status ToRpcStatus(const absl::Status& status) {
   google::rpc::Status result;
   const absl::StatusCode code = status.code() == absl::StatusCode::kUnknown
@@ -105,15 +93,28 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
   }
   result.add_details()->PackFrom(info);
 
-  if (const absl::optional<absl::Cord> field =
-          status.GetPayload(kFieldPayload)) {
+  const std::string field = FieldOf(status);
+  if (code == absl::StatusCode::kInvalidArgument && !field.empty()) {
     google::rpc::BadRequest bad;
     auto* violation = bad.add_field_violations();
-    violation->set_field(std::string(*field));
-    violation->set_description(Cut(text, kMaxMessageSize));
+    violation->set_field(field);
+    violation->set_description(result.message());
     result.add_details()->PackFrom(bad);
   }
+  if (code == absl::StatusCode::kFailedPrecondition) {
+    google::rpc::PreconditionFailure failure;
+    auto* violation = failure.add_violations();
+    violation->set_type(info.reason());
+    violation->set_subject(field);
+    violation->set_description(result.message());
+    result.add_details()->PackFrom(failure);
+  }
   if (code == absl::StatusCode::kResourceExhausted) {
+    google::rpc::QuotaFailure quota;
+    auto* violation = quota.add_violations();
+    violation->set_subject(info.reason());
+    violation->set_description(result.message());
+    result.add_details()->PackFrom(quota);
     google::rpc::RetryInfo retry;
     retry.mutable_retry_delay()->set_nanos(kRetryDelayMs * 1000000);
     result.add_details()->PackFrom(retry);
@@ -121,16 +122,27 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
   return result;
 }
 
-grpc::Status ToGrpc(const absl::Status& status,
-                    grpc::ServerContextBase* context) {
+grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   const google::rpc::Status details = ToRpcStatus(status);
+  return grpc::Status(static_cast<grpc::StatusCode>(details.code()),
+                      details.message(), details.SerializeAsString());
+}
+
+grpc::Status ToGrpc(const absl::Status& status,
+                    grpc::ServerContextBase* context) {
   if (status.code() == absl::StatusCode::kResourceExhausted) {
     context->AddTrailingMetadata("grpc-retry-pushback-ms",
                                  absl::StrCat(kRetryDelayMs));
   }
-  return grpc::Status(static_cast<grpc::StatusCode>(details.code()),
-                      details.message(), details.SerializeAsString());
+  return ToGrpc(status);
+}
+
+absl::Status Malformed() {
+  return WithReason(absl::InvalidArgumentError(
+                        "the message does not parse: cut off, or a string "
+                        "that is no UTF-8"),
+                    kReasonFormat);
 }
 
 absl::Status NotBuiltIn(absl::string_view what) {

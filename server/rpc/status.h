@@ -26,21 +26,22 @@ inline constexpr absl::string_view kReasonOption = "OPTION";
 // What a client should wait before it tries again after RESOURCE_EXHAUSTED.
 inline constexpr int kRetryDelayMs = 250;
 
-// kInvalidArgument about one field of a request, to be sent with a BadRequest;
-// `reason` is FIELD_INVALID, LIMIT_EXCEEDED or FORMAT.
-absl::Status FieldError(absl::string_view field, absl::string_view description,
-                        absl::string_view reason);
-
 // `status` under the same code, its message cut to 1 KiB, with exactly one
-// ErrorInfo of domain "spanlm", plus BadRequest for a field error and RetryInfo
-// for RESOURCE_EXHAUSTED. kInternal and kUnknown send only a request id; the
-// log has the text.
+// ErrorInfo of domain "spanlm", plus BadRequest for a field error,
+// PreconditionFailure for FAILED_PRECONDITION, QuotaFailure and RetryInfo for
+// RESOURCE_EXHAUSTED. kInternal and kUnknown send only a request id; the log
+// has the text.
 google::rpc::Status ToRpcStatus(const absl::Status& status);
 
-// The same as what a call ends with; adds the trailer grpc-retry-pushback-ms
-// to `context` for RESOURCE_EXHAUSTED. Call it right before Finish.
+// The same as what a call ends with.
+grpc::Status ToGrpc(const absl::Status& status);
+// And adds the trailer grpc-retry-pushback-ms to `context` for
+// RESOURCE_EXHAUSTED. Call it right before Finish.
 grpc::Status ToGrpc(const absl::Status& status,
                     grpc::ServerContextBase* context);
+
+// kInvalidArgument (FORMAT) for bytes that are no message of the kind expected.
+absl::Status Malformed();
 
 // kUnimplemented with reason OPTION.
 absl::Status NotBuiltIn(absl::string_view what);

@@ -33,6 +33,17 @@ absl::Status LateError(bool has_stepped) {
                     has_stepped ? kReasonRunning : kReasonQueued);
 }
 
+// Whether a client that left at `now` left because its time was over. Its clock
+// started earlier than ours and gRPC rounds a timeout up by as much as a
+// hundredth, so its reset comes before our own deadline does; who leaves more
+// than a second before it leaves for another reason.
+bool LeftAtDeadline(absl::Time arrival, absl::Time deadline, absl::Time now) {
+  if (deadline == absl::InfiniteFuture()) return false;
+  const absl::Duration rounding =
+      std::min((deadline - arrival) / 100, absl::Seconds(1));
+  return deadline - now <= absl::Milliseconds(10) + rounding;
+}
+
 Outcome OutcomeOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kOk:
@@ -134,10 +145,10 @@ bool Scheduler::WaitUntilIdle(absl::Duration timeout) {
   return true;
 }
 
-absl::Duration Scheduler::StepAge() const {
+absl::Duration Scheduler::RoundAge() const {
   const absl::Time now = options_.now();
   MutexLock lock(&mutex_);
-  return step_start_.has_value() ? now - *step_start_ : absl::ZeroDuration();
+  return round_start_.has_value() ? now - *round_start_ : absl::ZeroDuration();
 }
 
 ModelGauges Scheduler::Gauges() const {
@@ -171,6 +182,7 @@ bool Scheduler::BeginRound() {
   const absl::Time now = options_.now();
   MutexLock lock(&mutex_);
   heartbeat_ = now;
+  round_start_ = now;
   woken_ = false;
   return !stop_;
 }
@@ -183,6 +195,7 @@ void Scheduler::Rest() {
   for (const std::unique_ptr<Request>& request : requests_) {
     rest = std::min(rest, request->terms.deadline - now);
   }
+  round_start_.reset();
   changed_.WaitFor(&mutex_, absl::ToChronoNanoseconds(rest));
 }
 
@@ -190,11 +203,26 @@ absl::Status Scheduler::FailureOf(const Request& request,
                                   absl::Time now) const {
   if (!request.failure.ok()) return request.failure;
   const RequestTerms& terms = request.terms;
-  if (terms.cancel != nullptr && terms.cancel->is_set()) {
-    return WithReason(absl::CancelledError("cancelled by the client"),
-                      kReasonClient);
+  switch (terms.cancel == nullptr ? CancelFlag::Why::kNotSet
+                                  : terms.cancel->why()) {
+    case CancelFlag::Why::kNotSet:
+      break;
+    case CancelFlag::Why::kInvalid:
+      return WithReason(
+          absl::InvalidArgumentError("the client sent what it may not"),
+          kReasonFieldInvalid);
+    case CancelFlag::Why::kClientLeft:
+      if (LeftAtDeadline(request.arrival, terms.deadline, now)) {
+        return LateError(request.has_stepped);
+      }
+      return WithReason(absl::CancelledError("cancelled by the client"),
+                        kReasonClient);
   }
-  if (draining_ && terms.priority == Priority::kBatch) return DrainingError();
+  // Those that can go on elsewhere, or need not be quick.
+  if (draining_ && (terms.kind == JobKind::kEvaluate ||
+                    terms.priority == Priority::kBatch)) {
+    return DrainingError();
+  }
   if (terms.deadline <= now) return LateError(request.has_stepped);
   return absl::OkStatus();
 }

@@ -67,16 +67,17 @@ class Scheduler {
   // flag was set.
   void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // From now on refuses requests. BATCH requests end at once with kUnavailable
-  // (DRAINING); others run to their end.
+  // From now on refuses requests. Evaluations and BATCH requests end at once
+  // with kUnavailable (DRAINING); others run to their end.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
   // Ends all requests with kCancelled (ADMIN), within a step.
   void CancelAll() ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits until no request is left; false: still some after `timeout`.
   bool WaitUntilIdle(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // How long the step in progress has taken so far; zero between steps.
-  absl::Duration StepAge() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // For how long the thread has been at what it does now: a step, a job's call
+  // or a sink's. Zero while it rests.
+  absl::Duration RoundAge() const ABSL_LOCKS_EXCLUDED(mutex_);
   // Counted at this moment.
   ModelGauges Gauges() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -116,7 +117,7 @@ class Scheduler {
 
   std::vector<Demand> AskJobs();
   Step Assemble(absl::Span<const int32_t> plan);
-  absl::StatusOr<StepResult> Compute(Step* step) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<StepResult> Compute(Step* step);
   void AddTimes(const Step& step);
   void Deliver(const Step& step, const StepResult& result);
   void NoteBytes(RunningJob* running, const ByteCounts& counts, absl::Time now);
@@ -145,7 +146,7 @@ class Scheduler {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time heartbeat_ ABSL_GUARDED_BY(mutex_);
-  std::optional<absl::Time> step_start_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Time> round_start_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;  // last: starts when everything above is built
 };
 

@@ -57,6 +57,12 @@ std::vector<Demand> Scheduler::AskJobs() {
   std::vector<std::pair<RunningJob*, absl::Status>> ended;
   for (const std::unique_ptr<RunningJob>& running : running_) {
     running->work = running->job->Ready();
+    if (running->work.generated > 0) {
+      const ByteCounts counts{0, 0, running->work.generated};
+      NoteBytes(running.get(), counts, now);
+      metrics_->CountBytes(static_cast<int>(running->request->terms.kind), 0, 0,
+                           counts.generated);
+    }
     if (running->job->done()) {
       ended.emplace_back(running.get(), absl::OkStatus());
     } else if (running->work.symbols > 0) {
@@ -97,14 +103,8 @@ Scheduler::Step Scheduler::Assemble(absl::Span<const int32_t> plan) {
 
 absl::StatusOr<StepResult> Scheduler::Compute(Step* step) {
   step->start = options_.now();
-  {
-    MutexLock lock(&mutex_);
-    step_start_ = step->start;
-  }
   absl::StatusOr<StepResult> result = engine_->Step(step->batch);
   step->end = options_.now();
-  MutexLock lock(&mutex_);
-  step_start_.reset();
   return result;
 }
 

@@ -86,7 +86,7 @@ TEST(ClientTest, StaysAwayWhenPushbackIsNegative) {
   server.on_score = [&](grpc::ServerContext* context, const auto&, auto*) {
     ++calls;
     context->AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
-    return ServerError(grpc::UNAVAILABLE, "ENGINE_FAILED", "broken");
+    return ServerError(grpc::UNAVAILABLE, "LOADING", "broken");
   };
   Client client(server.Options());
 

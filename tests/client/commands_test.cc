@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <string>
 #include <vector>
@@ -60,6 +64,48 @@ TEST_F(CommandsTest, ScoresAFileAfterAContextAsJson) {
   EXPECT_EQ(json["digest"], "abc");
   ASSERT_THAT(json["byte_bits"], SizeIs(3));
   EXPECT_NEAR(json["byte_bits"][0].get<double>(), 2, 1e-6);
+}
+
+// A socket's name is there and yet cannot be opened, even by root.
+TEST_F(CommandsTest, AFileThatCannotBeReadIsAnErrorThatNamesIt) {
+  AnswerScores();
+  AnswerGeneration();
+  const std::string text = folder_.Write("text", "abc");
+  const std::string path = folder_.File("closed");
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  ASSERT_LT(path.size(), sizeof(address.sun_path));
+  path.copy(address.sun_path, path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_EQ(
+      bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)),
+      0);
+
+  const std::vector<std::vector<std::string>> commands = {
+      {"score", path},
+      {"score", path, "--stream"},
+      {"score", text, "--context-file", path},
+      {"generate", "--prompt-file", path}};
+  for (const std::vector<std::string>& command : commands) {
+    EXPECT_EQ(Run(command), 84) << command.back();
+    EXPECT_THAT(err_, HasSubstr(path));
+    EXPECT_THAT(out_, IsEmpty());
+  }
+  // Opens, but its first page is nobody's memory.
+  EXPECT_EQ(Run({"score", text, "--context-file", "/proc/self/mem"}), 84);
+  EXPECT_THAT(err_, HasSubstr("/proc/self/mem"));
+  close(fd);
+}
+
+TEST_F(CommandsTest, AContextForATextThatMustBeStreamedIsWrongUsage) {
+  AnswerScores();
+  const std::string context = folder_.Write("context", "before");
+  const std::string text =
+      folder_.Write("text", std::string((1 << 18) + 1, 'a'));
+
+  EXPECT_EQ(Run({"score", text, "--context-file", context}), 0);
+  EXPECT_EQ(Run({"score", text, "--context-file", context, "--per-byte"}), 64);
+  EXPECT_THAT(err_, HasSubstr("--context-file"));
 }
 
 TEST_F(CommandsTest, StreamsATextAboveOneMebibyte) {

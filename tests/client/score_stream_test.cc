@@ -187,6 +187,31 @@ TEST(ScoreStreamTest, ReturnsTheCallbacksError) {
   EXPECT_THAT(server.waits, IsEmpty());
 }
 
+// A model that sees far asks for a resumed stream to start far back.
+TEST(ScoreStreamTest, SendsOnWhereResumingStartsFarBack) {
+  FakeServer server;
+  server.on_score_stream = [](auto*, FakeServer::ScoreStreamPeer* stream) {
+    v1::ScoreStreamRequest request;
+    v1::ScoreStreamResponse answer;
+    while (stream->Read(&request) && !request.has_finish()) {
+      answer.set_position(answer.position() + request.chunk().size());
+      answer.set_resume_token("t");  // its resume_position stays 0
+      stream->Write(answer);
+    }
+    answer.mutable_summary()->set_model_digest("abc");
+    stream->Write(answer);
+    return grpc::Status::OK;
+  };
+  const std::string text = Document(160 * kUnit);
+  Client client(server.Options());
+
+  ASSERT_OK_AND_ASSIGN(
+      v1::ScoreStreamResponse last,
+      client.ScoreStream({}, ChunksOf(text, 4 * kUnit), Ignore));
+
+  EXPECT_EQ(last.position(), 160 * kUnit);
+}
+
 TEST(ScoreStreamTest, RefusesAResumePositionThatItNeverSent) {
   FakeServer server;
   server.on_score_stream = [](auto*, FakeServer::ScoreStreamPeer* stream) {

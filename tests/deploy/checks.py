@@ -144,6 +144,18 @@ def drain_problems(deployment, environment):
         yield f"{name_of(deployment)}: grace {grace} s, want {needed:g} s"
 
 
+def memory_problems(deployment, environment, model_bytes):
+    """The limit covers the weights, the flags' budgets and the program."""
+    limit = containers(deployment)[0]["resources"]["limits"]["memory"]
+    units = {"Mi": 1 << 20, "Gi": 1 << 30}
+    limit_bytes = float(limit[:-2]) * units[limit[-2:]]
+    budgets = sum(int(environment[f"SPANLM_{name}_MIB"]) for name in
+                  ("SESSION_BUDGET", "MAX_QUEUE", "MAX_RPC"))
+    needed = model_bytes + (budgets + 100 << 20)
+    if limit_bytes < needed:
+        yield f"{name_of(deployment)}: memory {limit}, want {needed} bytes"
+
+
 def listen_problems(deployment, environment):
     """The declared ports are those that the flags open, on any address."""
     ports = {

@@ -107,6 +107,16 @@ class ManifestTest(unittest.TestCase):
         self.assert_clean(
             checks.drain_problems(deployment(), server_environment()))
 
+    def test_memory_covers_the_budgets_of_the_flags(self):
+        weights = ROOT / "models/demo/model.safetensors"
+        self.assert_clean(checks.memory_problems(
+            deployment(), server_environment(), weights.stat().st_size))
+
+    def test_training_ends_and_saves_on_the_way(self):
+        train = checks.containers(job("spanlm-train"))[0]["args"]
+        flags = {argument.split("=")[0] for argument in train}
+        self.assertLessEqual({"--max-update", "--save-interval-updates"}, flags)
+
     def test_ports_are_those_of_the_flags_and_the_image(self):
         self.assert_clean(
             checks.listen_problems(deployment(), server_environment()))
@@ -211,6 +221,13 @@ class ChecksTest(unittest.TestCase):
         self.assert_finds(
             checks.drain_problems(self.deployment, server_environment()),
             "want 40 s")
+
+    def test_memory(self):
+        environment = server_environment()
+        environment["SPANLM_SESSION_BUDGET_MIB"] = "2000"
+        self.assert_finds(
+            checks.memory_problems(self.deployment, environment, 1),
+            "memory")
 
     def test_listen(self):
         environment = server_environment()

@@ -66,6 +66,7 @@ FakeEngine::FakeEngine(const FakeEngineOptions& options)
   info_.state_bytes = 1024;
   info_.slot_count = options.slots;
   info_.receptive_field_bytes = kContext;
+  info_.spans = options.spans;
   for (uint64_t row = 0; row < kRows; ++row) {
     rows_.push_back(MakeRow(row, options.symbols.size()));
   }

@@ -35,6 +35,7 @@ struct FakeEngineOptions {
   // As in ModelFields; default: the 256 bytes.
   std::vector<std::optional<uint8_t>> symbols = AllBytes();
   int32_t unknown_symbol = -1;
+  std::vector<std::vector<float>> spans = {};  // as in EngineInfo
 };
 
 // Step checks the engine's contract and ends the process where it is broken.

@@ -37,6 +37,15 @@ class CheckLayersTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("google/protobuf/message.h", output)
 
+    def test_refuses_every_generated_message_in_the_engine(self):
+        for header in ("spanlm/v1/scoring.pb.h",
+                       "spanlm/internal/v1/resume_token.pb.h",
+                       "google/rpc/status.pb.h", "grpc/health/v1/health.pb.h"):
+            code, output = run("check_layers.py", {
+                "engine/engine.cc": f'#include "{header}"\n'})
+            self.assertEqual(code, 1, header)
+            self.assertIn(header, output)
+
     def test_refuses_an_inner_folder_of_the_engine_to_the_server(self):
         files = {"engine/step/span_step.h": "", "engine/engine.h": "",
                  "server/server.cc": '#include "engine/engine.h"\n'
@@ -54,6 +63,16 @@ class CheckLayersTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertNotIn("a.cc", output)
         self.assertIn("b.cc:1", output)
+
+    def test_refuses_includes_that_do_not_start_at_the_root(self):
+        for include in ("../../engine/step/span_step.h", "./parse.h",
+                        "parse.h"):
+            code, output = run("check_layers.py", {
+                "engine/step/span_step.h": "", "server/rpc/parse.h": "",
+                "server/rpc/parse.cc": f'#include "{include}"\n'})
+            self.assertEqual(code, 1, include)
+            self.assertIn(f"server/rpc/parse.cc:1: may not include {include}",
+                          output)
 
     def test_accepts_a_clean_tree(self):
         code, _ = run("check_layers.py", {

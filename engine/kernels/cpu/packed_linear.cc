@@ -30,10 +30,12 @@ static_assert(kPanelOutputs % kLanes == 0);
 constexpr int kRegisters = HWY_TARGET == HWY_AVX3 ? 32 : 16;
 constexpr int kTileRows = kRegisters == 32 ? 12 : 6;
 
-// Adds bias and clamps; a lane's bits do not depend on how it is stored.
+// Adds bias and clamps; a lane's bits do not depend on how it is stored. NaN
+// stays NaN; Highway's Max would make it 0.
 HWY_INLINE V Finish(V sum, V bias, bool has_bias, bool relu) {
   if (has_bias) sum = hn::Add(sum, bias);
-  return relu ? hn::Max(sum, hn::Zero(D())) : sum;
+  if (!relu) return sum;
+  return hn::IfThenZeroElse(hn::Le(sum, hn::Zero(D())), sum);
 }
 
 // Stores lanes [lane, lane + kLanes) of a panel, as far as they are outputs.

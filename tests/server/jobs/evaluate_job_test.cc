@@ -109,6 +109,17 @@ TEST_F(EvaluateJobTest, AdjacentRangesAddUpToTheWhole) {
   EXPECT_EQ(sum, FakeScore(engine_, data_, 0));
 }
 
+TEST_F(EvaluateJobTest, HoldsTheDataThatCameWithTheRequest) {
+  sink_ = std::make_unique<RecordingEvaluateSink>();
+  EvaluateOptions options = Range(0, 5000);
+  options.inline_bytes = 5000;
+
+  const EvaluateJob job(&symbols_, options, Reader(), sink_.get(),
+                        clock_.reader());
+
+  EXPECT_GE(job.held_bytes(), 5000);
+}
+
 TEST_F(EvaluateJobTest, AnEmptyRangeIsDoneAtOnce) {
   EXPECT_OK(Evaluate(Range(100, 100), 10));
 

@@ -72,6 +72,19 @@ class GenerateJobTest : public testing::Test {
   const SymbolMap symbols_ = *SymbolMap::Create(engine_.config());
 };
 
+TEST_F(GenerateJobTest, HoldsItsPromptAndItsStops) {
+  const std::string prompt(1000, 'p');
+  RecordingGenerateSink sink;
+  GenerateOptions options = MaxBytes(1);
+  const int64_t without = NewJob(prompt, options, &sink)->held_bytes();
+  for (int i = 0; i < 16; ++i) {
+    options.stops.emplace_back(256, static_cast<char>(i));
+  }
+
+  EXPECT_GE(without, 1000);
+  EXPECT_GE(NewJob(prompt, options, &sink)->held_bytes(), without + 16 * 256);
+}
+
 TEST_F(GenerateJobTest, DrawsEachByteByItsPositionInTheText) {
   const auto sink = Generate("Once upon", MaxBytes(20));
 

@@ -154,12 +154,11 @@ TEST_F(ScoreStreamJobTest, ReturnsByteScoresInPiecesOfBoundedSize) {
   const std::string text = RandomText(5, 4000);
   ScoreStreamOptions options;
   options.output = {true, 256, true};
-  Score(text, options, 100);
+  Score(text, options, 4000);
 
   size_t position = 0;
   for (const ScoreStreamAnswer& answer : sink_->answers) {
-    EXPECT_LE(answer.tops.size() * 256 * 5,
-              (256u << 10) + 100 * 256 * 5 + 100 * sizeof(float));
+    EXPECT_LT(answer.tops.size() * 256 * 5, 2 * options.max_score_bytes);
     ASSERT_EQ(answer.tops.size(), answer.log_probs.size());
     for (float log_prob : answer.log_probs) {
       ASSERT_EQ(log_prob, FakeLogProb(engine_, text, position));
@@ -168,6 +167,16 @@ TEST_F(ScoreStreamJobTest, ReturnsByteScoresInPiecesOfBoundedSize) {
   }
   EXPECT_EQ(position, text.size());
   EXPECT_FALSE(sink_->answers.back().state.greedy);
+}
+
+TEST_F(ScoreStreamJobTest, HoldsWhatItsInboxMayHold) {
+  ScoreStreamOptions options;
+  options.inbox_bytes = 1 << 20;
+  TextInbox inbox;
+
+  const ScoreStreamJob job(&symbols_, options, &inbox, sink_.get());
+
+  EXPECT_GE(job.held_bytes(), 1 << 20);
 }
 
 TEST_F(ScoreStreamJobTest, AResumedStreamEndsWithTheVerySameSum) {

@@ -89,6 +89,18 @@ TEST(StopMatcherTest, FindsAMatchInsideALongerBeginning) {
   EXPECT_EQ(matcher.Push('c'), 1);
 }
 
+TEST(StopMatcherTest, TakesLittleMoreMemoryThanItsSequences) {
+  std::vector<std::string> sequences;
+  for (int i = 0; i < 16; ++i) {
+    sequences.emplace_back(256, static_cast<char>(i));
+  }
+
+  const StopMatcher matcher(sequences);
+
+  EXPECT_GE(matcher.held_bytes(), 16 * 256);
+  EXPECT_LT(matcher.held_bytes(), 32 << 10);
+}
+
 TEST(StopMatcherTest, AgreesWithPlainSearchOnRandomTexts) {
   std::mt19937 random(5);
   for (int round = 0; round < 400; ++round) {

@@ -25,7 +25,10 @@ ModelFacts Facts(const std::string& name) {
   facts.version = "1";
   facts.digest = "d16e57";
   facts.architecture = "adaptive_span";
+  facts.device = "cpu";
+  facts.weights_bytes = 1000;
   facts.state_bytes = 4096;
+  facts.slots_bytes = 8192;
   facts.load_time = absl::Milliseconds(1500);
   return facts;
 }
@@ -100,6 +103,36 @@ TEST(MetricsTest, CountsOutcomesRejectionsAndBytes) {
     EXPECT_THAT(text, HasSubstr(line));
   }
   EXPECT_THAT(text, Not(HasSubstr("made up")));
+}
+
+TEST(MetricsTest, CountsWhatNoModelTook) {
+  Metrics metrics(kBuild);
+  metrics.CountUnserved("other", 0, Outcome::kInvalid, "");
+  metrics.CountUnserved("m", 1, Outcome::kRejected, "LOADING");
+  metrics.AddModel(Facts("m"))->CountRequest(1, Outcome::kRejected);
+
+  const std::string text = metrics.Text();
+
+  for (const char* line :
+       {"spanlm_requests_total{kind=\"score\",model=\"other\",outcome="
+        "\"invalid\"} 1\n",
+        "spanlm_requests_total{kind=\"generate\",model=\"m\",outcome="
+        "\"rejected\"} 2\n",
+        "spanlm_rejections_total{reason=\"LOADING\"} 1\n"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
+TEST(MetricsTest, AModelIsInOneState) {
+  Metrics metrics(kBuild);
+  metrics.SetModelState("m", ModelState::kLoading);
+  const std::string line = "spanlm_model_state{model=\"m\",state=";
+  EXPECT_THAT(metrics.Text(), HasSubstr(line + "\"loading\"} 1\n"));
+  EXPECT_THAT(metrics.Text(), HasSubstr(line + "\"ready\"} 0\n"));
+
+  metrics.AddModel(Facts("m"));
+  EXPECT_THAT(metrics.Text(), HasSubstr(line + "\"loading\"} 0\n"));
+  EXPECT_THAT(metrics.Text(), HasSubstr(line + "\"ready\"} 1\n"));
 }
 
 TEST(MetricsTest, HistogramsHoldTheirBuckets) {
@@ -238,6 +271,8 @@ TEST(MetricsTest, DescribesModelsAndBuild) {
         "model=\"m\",version=\"1\"} 1\n",
         "spanlm_session_state_bytes{model=\"m\"} 4096\n",
         "spanlm_model_load_seconds{model=\"other\"} 1.5\n",
+        "spanlm_device_memory_bytes{device=\"cpu\",kind=\"weights\"} 2000\n",
+        "spanlm_device_memory_bytes{device=\"cpu\",kind=\"state\"} 16384\n",
         "spanlm_attention_span_bytes{head=\"1\",layer=\"0\",model=\"m\"} 64\n",
         "spanlm_attention_span_bytes{head=\"0\",layer=\"1\",model=\"m\"} "
         "7\n"}) {

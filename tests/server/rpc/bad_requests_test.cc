@@ -39,7 +39,7 @@ class BadRequestsTest : public ServedTest {
 
 TEST_F(BadRequestsTest, ScoreNamesTheField) {
   EXPECT_THAT(Refused(v1::ScoreRequest()),
-              FailsField("items (count)", "FIELD_INVALID"));
+              FailsField("items", "FIELD_INVALID"));
 
   v1::ScoreRequest request = ScoreOf("abc");
   request.mutable_output()->set_top_count(5);
@@ -63,12 +63,30 @@ TEST_F(BadRequestsTest, ScoreNamesTheField) {
 TEST_F(BadRequestsTest, ScoreRefusesMoreThanItsLimits) {
   v1::ScoreRequest many;
   for (int i = 0; i < 100000; ++i) many.add_items();
-  EXPECT_THAT(Refused(many), FailsField("items (count)", "LIMIT_EXCEEDED"));
+  EXPECT_THAT(Refused(many), FailsField("items", "LIMIT_EXCEEDED"));
 
   v1::ScoreRequest wide = ScoreOf(SomeText(10000));
   wide.mutable_output()->set_per_byte(true);
   wide.mutable_output()->set_top_count(256);
   EXPECT_THAT(Refused(wide), FailsField("output", "LIMIT_EXCEEDED"));
+}
+
+// What surrounds the scores counts, too: a text of one byte takes more of it
+// than of scores.
+TEST_F(BadRequestsTest, AnAnswerNeverOutgrowsTheMessageLimit) {
+  v1::ScoreRequest request;
+  for (int i = 0; i < 1024; ++i) request.add_items()->set_continuation("a");
+  request.mutable_output()->set_per_byte(true);
+  for (int32_t top_count = 40; top_count <= 50; ++top_count) {
+    request.mutable_output()->set_top_count(top_count);
+    const grpc::Status status = Refused(request);
+    if (status.ok()) continue;
+    EXPECT_THAT(status, FailsField("output", "LIMIT_EXCEEDED")) << top_count;
+  }
+  v1::GenerateRequest generate =
+      GenerateOf("", options_.limits.max_message_bytes);
+  EXPECT_THAT(Refused(generate),
+              FailsField("stop.max_bytes", "LIMIT_EXCEEDED"));
 }
 
 TEST_F(BadRequestsTest, OneByteOverTheMessageLimitIsRefused) {
@@ -146,15 +164,14 @@ TEST_F(BadRequestsTest, StopNamesTheField) {
 
   v1::GenerateRequest request = GenerateOf("a", 1);
   for (int i = 0; i < 17; ++i) request.mutable_stop()->add_sequences("x");
-  EXPECT_THAT(Refused(request),
-              FailsField("stop.sequences (count)", "LIMIT_EXCEEDED"));
+  EXPECT_THAT(Refused(request), FailsField("stop.sequences", "LIMIT_EXCEEDED"));
 
   for (const size_t bad : {0, 257}) {
     request = GenerateOf("a", 1);
     request.mutable_stop()->add_sequences("fine");
     request.mutable_stop()->add_sequences(std::string(bad, 'x'));
     EXPECT_THAT(Refused(request),
-                FailsField("stop.sequences[1] (bytes)", "FIELD_INVALID"));
+                FailsField("stop.sequences[1]", "FIELD_INVALID"));
   }
 
   request = GenerateOf("a", 1);
@@ -299,6 +316,28 @@ TEST_F(BadRequestsTest, InvalidRequestsAreCounted) {
       Metric(
           R"(spanlm_requests_total{kind="generate",model="fake",outcome="invalid"})"),
       1);
+}
+
+TEST_F(BadRequestsTest, RequestsToModelsThatAreNotThereAreCounted) {
+  v1::ScoreRequest score = ScoreOf("abc");
+  score.set_model("made-up");
+  Refused(score);
+  v1::EvaluateRequest evaluate;
+  evaluate.set_model("made-up");
+  Refused(evaluate);
+
+  EXPECT_EQ(
+      Metric(
+          R"(spanlm_requests_total{kind="score",model="other",outcome="invalid"})"),
+      1);
+  EXPECT_EQ(
+      Metric(
+          R"(spanlm_requests_total{kind="evaluate",model="other",outcome="invalid"})"),
+      1);
+  EXPECT_EQ(
+      Metric(
+          R"(spanlm_requests_total{kind="generate",model="other",outcome="invalid"})"),
+      0);
 }
 
 }  // namespace

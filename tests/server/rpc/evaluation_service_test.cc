@@ -144,6 +144,48 @@ TEST_F(EvaluationServiceTest, GoesOnFromTheTokenOfABrokenRun) {
               Fails(StatusCode::FAILED_PRECONDITION, "MODEL_MISMATCH"));
 }
 
+TEST_F(EvaluationServiceTest, AByteWithoutASymbolNamesTheField) {
+  folder_.Write("root/odd", "odd \xFF");
+  engine_options_.symbols.pop_back();
+  Start();
+  v1::EvaluateRequest request;
+  request.set_data("odd \xFF");
+
+  EXPECT_THAT(Run(request), FailsField("data", "FIELD_INVALID"));
+  EXPECT_THAT(Run(Of("odd")), FailsField("dataset", "FIELD_INVALID"));
+}
+
+TEST_F(EvaluationServiceTest, ADigestIsOfWhatTheFileHoldsNow) {
+  Start();
+  const std::string other = SomeText(4);
+  ASSERT_NE(other, "more");
+  folder_.Write("new", other);  // as long as the one it replaces
+  std::filesystem::rename(folder_.File("new"),
+                          folder_.File("root/sub/more.txt"));
+  const auto digest = [this] {
+    grpc::ClientContext context;
+    v1::ListDatasetsResponse page;
+    EXPECT_TRUE(evaluation()->ListDatasets(&context, {}, &page).ok());
+    return page.datasets(0).digest();
+  };
+
+  EXPECT_EQ(digest(), "");
+  EXPECT_TRUE(Run(Of("sub/more.txt")).ok());
+  EXPECT_EQ(digest(), DigestOf(other));
+}
+
+TEST_F(EvaluationServiceTest, ANameThatIsNoUtf8HidesNoOther) {
+  folder_.Write("root/\xFF\xFE.txt", "unreachable");
+  Start();
+  grpc::ClientContext context;
+  v1::ListDatasetsResponse page;
+
+  const grpc::Status status = evaluation()->ListDatasets(&context, {}, &page);
+
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(page.datasets_size(), 2);
+}
+
 TEST_F(EvaluationServiceTest, AFileThatShrinksIsDataLoss) {
   Start();
   engine_->SetHook([this](int64_t) {

@@ -81,6 +81,19 @@ TEST_F(GenerationServiceTest, DrawsAndReturnsASeedWhenNoneIsGiven) {
   EXPECT_EQ(again.data(), first.data());
 }
 
+TEST_F(GenerationServiceTest, CountsAByteThatNeededNoStep) {
+  Start();
+  v1::GenerateResponse response;
+  ASSERT_TRUE(Generate(GenerateOf("", 1), &response).ok());
+
+  EXPECT_EQ(response.data().size(), 1U);
+  EXPECT_EQ(
+      Metric(R"(spanlm_generated_bytes_total{kind="generate",model="fake"})"),
+      1);
+  EXPECT_EQ(Metric(R"(spanlm_time_to_first_byte_seconds_count{model="fake"})"),
+            1);
+}
+
 TEST_F(GenerationServiceTest, StopsAtASequence) {
   Start();
   v1::GenerateResponse free;

@@ -5,11 +5,10 @@
 #include <chrono>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "server/rpc/listener.h"
 #include "server/rpc/model_registry.h"
 #include "server/rpc/scoring_service.h"
-#include "spanlm/v1/admin.grpc.pb.h"
-#include "spanlm/v1/session.grpc.pb.h"
 #include "tests/server/rpc/served_fixture.h"
 #include "tests/support/status_matchers.h"
 
@@ -28,6 +27,10 @@ class RuntimeErrorsTest : public ServedTest {
       EXPECT_TRUE(Score(ScoreOf("holder"), &response).ok());
     });
     engine_->WaitUntilHeld();
+  }
+  double Requests(const std::string& kind, const std::string& outcome) {
+    return Metric(absl::StrCat("spanlm_requests_total{kind=\"", kind,
+                               "\",model=\"fake\",outcome=\"", outcome, "\"}"));
   }
   void LetGo() {
     engine_->ReleaseAll();
@@ -76,14 +79,14 @@ TEST_F(RuntimeErrorsTest, AQueueFullOfBytesRefuses) {
   LetGo();
 }
 
-TEST_F(RuntimeErrorsTest, ADeadlineEndsTheCallWhereverItIs) {
+TEST_F(RuntimeErrorsTest, ADeadlineEndsACallThatWaits) {
   engine_options_.slots = 1;
   Start();
   HoldAStep();
-  for (int i = 0; i < 3; ++i) {
+  for (const int milliseconds : {0, 20, 500}) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::milliseconds(20 * i));
+                         std::chrono::milliseconds(milliseconds));
     v1::ScoreResponse response;
     EXPECT_EQ(
         scoring()->Score(&context, ScoreOf("late"), &response).error_code(),
@@ -91,6 +94,13 @@ TEST_F(RuntimeErrorsTest, ADeadlineEndsTheCallWhereverItIs) {
   }
   LetGo();
   EXPECT_TRUE(Eventually([this] { return IsIdle(); }));
+  // All that came, whatever the client saw; the holder alone ended well.
+  const double came = MetricSum("grpc_server_started_total") - 1;
+  EXPECT_GE(came, 1);
+  EXPECT_EQ(Requests("score", "deadline"), came);
+  EXPECT_EQ(Metric(R"(spanlm_request_queue_seconds_count{kind="score",)"
+                   R"(model="fake"})"),
+            1);  // the others never left the queue
 }
 
 TEST_F(RuntimeErrorsTest, ADeadlineEndsACallThatRuns) {
@@ -109,6 +119,37 @@ TEST_F(RuntimeErrorsTest, ADeadlineEndsACallThatRuns) {
 
   EXPECT_EQ(reader->Finish().error_code(), StatusCode::DEADLINE_EXCEEDED);
   EXPECT_TRUE(Eventually([this] { return IsIdle(); }));
+  EXPECT_EQ(Requests("generate", "deadline"), 1);
+}
+
+TEST_F(RuntimeErrorsTest, AClientThatStallsIsToldSo) {
+  options_.stall_limit = absl::Milliseconds(1);
+  Start();
+  grpc::ClientContext context;
+  const auto stream = scoring()->ScoreStream(&context);
+  v1::ScoreStreamRequest request;
+  request.mutable_open();
+  ASSERT_TRUE(stream->Write(request));
+  v1::ScoreStreamResponse response;
+  while (stream->Read(&response)) {
+  }
+
+  const grpc::Status status = stream->Finish();
+  EXPECT_THAT(status, Fails(StatusCode::RESOURCE_EXHAUSTED, "STREAM_LIMIT"));
+  EXPECT_GT(DetailsOf(status).retry.retry_delay().nanos(), 0);
+  EXPECT_EQ(Metric(R"(spanlm_rejections_total{reason="STREAM_LIMIT"})"), 1);
+}
+
+TEST_F(RuntimeErrorsTest, AQueueFullOfInlineDataRefuses) {
+  options_.max_queue_bytes = 1 << 20;
+  Start();
+  v1::EvaluateRequest request;
+  request.set_data(SomeText(2 << 20));
+  v1::EvaluationProgress progress;
+  v1::EvaluationResult result;
+
+  EXPECT_THAT(Evaluate(request, &progress, &result),
+              Fails(StatusCode::RESOURCE_EXHAUSTED, "QUEUE_BYTES"));
 }
 
 TEST_F(RuntimeErrorsTest, AnInternalErrorHidesItsText) {
@@ -141,54 +182,10 @@ TEST_F(RuntimeErrorsTest, ANanIsAnErrorAndCounted) {
   EXPECT_EQ(Metric(R"(spanlm_logits_nan_total{model="fake"})"), 2);
 }
 
-TEST_F(RuntimeErrorsTest, SessionsAreUnimplemented) {
-  Start();
-  const auto sessions = v1::SessionService::NewStub(channel_);
-  const auto expect = [](const grpc::Status& status) {
-    EXPECT_THAT(status, Fails(StatusCode::UNIMPLEMENTED, "OPTION"));
-  };
-  {
-    grpc::ClientContext context;
-    v1::CreateSessionResponse response;
-    expect(sessions->CreateSession(&context, {}, &response));
-  }
-  {
-    grpc::ClientContext context;
-    v1::AppendSessionResponse response;
-    expect(sessions->AppendSession(&context, {}, &response));
-  }
-  {
-    grpc::ClientContext context;
-    expect(sessions->SnapshotSession(&context, {})->Finish());
-  }
-  {
-    grpc::ClientContext context;
-    v1::RestoreSessionResponse response;
-    const auto writer = sessions->RestoreSession(&context, &response);
-    writer->WritesDone();
-    expect(writer->Finish());
-  }
-}
-
-TEST_F(RuntimeErrorsTest, AdminIsUnimplementedAndNotOnTheDataListener) {
-  Start();
-  const auto admin = v1::AdminService::NewStub(grpc::CreateChannel(
-      server_->admin_address(), grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  v1::DrainResponse response;
-  EXPECT_THAT(admin->Drain(&context, {}, &response),
-              Fails(StatusCode::UNIMPLEMENTED, "OPTION"));
-
-  const auto misplaced = v1::AdminService::NewStub(channel_);
-  grpc::ClientContext other;
-  const grpc::Status status = misplaced->Drain(&other, {}, &response);
-  EXPECT_EQ(status.error_code(), StatusCode::UNIMPLEMENTED);
-  EXPECT_EQ(DetailsOf(status).info_count, 0);
-}
-
 TEST(LoadingTest, ACallToAModelThatLoadsHearsSo) {
   Listener::PrepareProcess();
-  const ModelRegistry registry({"a"}, "a");
+  Metrics metrics({"", "", "", ""});
+  const ModelRegistry registry({"a"}, "a", &metrics);
   ScoringService service(&registry, RpcLimits());
   ListenerOptions options;
   options.address = "127.0.0.1:0";
@@ -202,10 +199,14 @@ TEST(LoadingTest, ACallToAModelThatLoadsHearsSo) {
 
   EXPECT_THAT(stub->Score(&context, ScoreOf("abc"), &response),
               Fails(StatusCode::UNAVAILABLE, "LOADING"));
+  EXPECT_THAT(
+      metrics.Text(),
+      testing::HasSubstr(R"(spanlm_rejections_total{reason="LOADING"} 1)"));
 }
 
 TEST(ModelRegistryTest, AKnownModelIsLoadingUntilItIsAdded) {
-  ModelRegistry registry({"a", "b"}, "a");
+  Metrics metrics({"", "", "", ""});
+  ModelRegistry registry({"a", "b"}, "a", &metrics);
 
   EXPECT_THAT(registry.Find("models/b").status(),
               StatusIs(absl::StatusCode::kUnavailable, "loading"));

@@ -128,6 +128,9 @@ TEST_F(ScoringServiceTest, AnItemWithAByteWithoutSymbolFailsAlone) {
   EXPECT_EQ(status.code(), static_cast<int>(StatusCode::INVALID_ARGUMENT));
   EXPECT_EQ(DetailsOf(status).info_count, 1);
   EXPECT_EQ(DetailsOf(status).info.reason(), "FIELD_INVALID");
+  const auto bad_request = DetailsOf(status).bad_request;
+  ASSERT_EQ(bad_request.field_violations_size(), 1);
+  EXPECT_EQ(bad_request.field_violations(0).field(), "items[1].continuation");
   EXPECT_THAT(status.message(), testing::HasSubstr("255"));
 }
 
@@ -238,13 +241,98 @@ TEST_F(ScoringServiceTest, AStreamsFieldsAreChecked) {
 
   open = Open();
   open.mutable_open()->set_resume_token("nonsense");
-  EXPECT_THAT(StreamStatus({open}), FailsField("resume_token", "FORMAT"));
+  EXPECT_THAT(StreamStatus({open}), FailsField("open.resume_token", "FORMAT"));
+
+  open = Open();
+  open.mutable_open()->set_priority(static_cast<v1::Priority>(99));
+  EXPECT_THAT(StreamStatus({open}),
+              FailsField("open.priority", "FIELD_INVALID"));
+  open = Open();
+  open.mutable_open()->mutable_output()->set_top_count(1);
+  EXPECT_THAT(StreamStatus({open}),
+              FailsField("open.output.top_count", "FIELD_INVALID"));
 
   EXPECT_THAT(StreamStatus({Open(), Chunk(std::string((1 << 20) + 1, 'a'))}),
               FailsField("chunk", "LIMIT_EXCEEDED"));
   EXPECT_THAT(StreamStatus({Open(), Chunk("abc\xFF")}),
-              Fails(StatusCode::INVALID_ARGUMENT, "FIELD_INVALID"));
+              FailsField("chunk", "FIELD_INVALID"));
   EXPECT_TRUE(Eventually([this] { return IsIdle(); }));
+}
+
+TEST_F(ScoringServiceTest, AMessageAfterFinishIsRefused) {
+  Start();
+  engine_->Hold();
+  grpc::ClientContext context;
+  const auto stream = scoring()->ScoreStream(&context);
+  for (const auto& part : {Open(), Chunk("abc"), Finish(), Chunk("d")}) {
+    ASSERT_TRUE(stream->Write(part));
+  }
+  // The last one is there before the document is scored.
+  EXPECT_TRUE(Eventually(
+      [this] { return MetricSum("grpc_server_msg_received_total") == 4; }));
+  engine_->ReleaseAll();
+  v1::ScoreStreamResponse answer;
+  while (stream->Read(&answer)) {
+  }
+
+  EXPECT_THAT(stream->Finish(), FailsField("part", "FORMAT"));
+  EXPECT_TRUE(Eventually([this] { return IsIdle(); }));
+  EXPECT_EQ(
+      Metric(
+          R"(spanlm_requests_total{kind="score",model="fake",outcome="invalid"})"),
+      1);
+}
+
+TEST_F(ScoringServiceTest, UnitByteNeedsNoPerByteForTops) {
+  Start();
+  v1::ScoreStreamRequest open = Open(v1::ScoreStreamRequest::UNIT_BYTE);
+  open.mutable_open()->mutable_output()->set_top_count(2);
+
+  std::vector<v1::ScoreStreamResponse> answers;
+  ASSERT_TRUE(RunStream({open, Chunk("abc")}, &answers).ok());
+
+  int log_probs = 0, tops = 0;
+  for (const auto& answer : answers) {
+    log_probs += answer.log_probs_size();
+    tops += answer.tops_size();
+  }
+  EXPECT_EQ(log_probs, 3);
+  EXPECT_EQ(tops, 3);
+}
+
+TEST_F(ScoringServiceTest, AStreamsAnswersFitTheMessageLimit) {
+  options_.limits.max_message_bytes = 65536;
+  options_.max_step_bytes = 4096;
+  Start();
+  v1::ScoreStreamRequest open = Open(v1::ScoreStreamRequest::UNIT_BYTE);
+  open.mutable_open()->mutable_output()->set_per_byte(true);
+  open.mutable_open()->mutable_output()->set_top_count(256);
+
+  std::vector<v1::ScoreStreamResponse> answers;
+  const grpc::Status status =
+      RunStream({open, Chunk(SomeText(2000)), Finish()}, &answers);
+
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(answers.back().position(), 2000);
+}
+
+TEST_F(ScoringServiceTest, CountsTheBytesOfAStreamBothWays) {
+  Start();
+  v1::ScoreStreamRequest open = Open(v1::ScoreStreamRequest::UNIT_BYTE);
+  open.mutable_open()->mutable_output()->set_per_byte(true);
+  std::vector<v1::ScoreStreamResponse> answers;
+  ASSERT_TRUE(
+      RunStream({open, Chunk(SomeText(1000)), Chunk(SomeText(500))}, &answers)
+          .ok());
+  double answer_bytes = 0;
+  for (const v1::ScoreStreamResponse& answer : answers) {
+    answer_bytes += static_cast<double>(answer.ByteSizeLong());
+  }
+
+  EXPECT_EQ(Metric(R"(spanlm_request_bytes_sum{direction="in",model="fake"})"),
+            1500);
+  EXPECT_EQ(Metric(R"(spanlm_request_bytes_sum{direction="out",model="fake"})"),
+            answer_bytes);
 }
 
 TEST_F(ScoringServiceTest, AReaderThatDoesNotReadHoldsUpOnlyItself) {

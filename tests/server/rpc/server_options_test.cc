@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/server_options.h"
 
+#include <limits>
+
 #include "tests/support/status_matchers.h"
 
 namespace spanlm {
@@ -56,6 +58,48 @@ TEST(ServerOptionsTest, NamesTheFlagAndTheBound) {
   options.step_deadline = absl::ZeroDuration();
   EXPECT_THAT(Check(options),
               StatusIs(StatusCode::kInvalidArgument, "--step-deadline"));
+}
+
+TEST(ServerOptionsTest, RefusesFormatsAndDevicesThatNoServerHas) {
+  ServerOptions options = Valid();
+  options.engine.weights = "fp7";
+  EXPECT_THAT(Check(options),
+              StatusIs(StatusCode::kInvalidArgument, "--weights: fp7"));
+  options = Valid();
+  options.engine.kv = "zz";
+  EXPECT_THAT(Check(options),
+              StatusIs(StatusCode::kInvalidArgument, "--kv: zz"));
+  options = Valid();
+  for (const char* bad : {"tpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", ""}) {
+    options.engine.device = bad;
+    EXPECT_THAT(Check(options),
+                StatusIs(StatusCode::kInvalidArgument, "--device"))
+        << bad;
+  }
+  for (const char* good : {"cpu", "cuda", "cuda:1"}) {
+    options.engine.device = good;
+    EXPECT_OK(Check(options));
+  }
+}
+
+TEST(ServerOptionsTest, RefusesMoreMemoryThanBytesCanSay) {
+  EXPECT_EQ(MebibytesToBytes(3), 3 << 20);
+  for (const int64_t bad :
+       {std::numeric_limits<int64_t>::max(),
+        std::numeric_limits<int64_t>::min(), int64_t{1} << 44}) {
+    ServerOptions options = Valid();
+    options.engine.state_budget_bytes = MebibytesToBytes(bad);
+    EXPECT_THAT(Check(options),
+                StatusIs(StatusCode::kInvalidArgument, "--session-budget-mib"));
+  }
+}
+
+TEST(ServerOptionsTest, KeepsTheNamesOfTheServersHealth) {
+  for (const char* taken : {"live", "ready"}) {
+    ServerOptions options = Valid();
+    options.models[0].name = taken;
+    EXPECT_THAT(Check(options), StatusIs(StatusCode::kInvalidArgument, taken));
+  }
 }
 
 TEST(ServerOptionsTest, ParsesModels) {

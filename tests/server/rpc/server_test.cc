@@ -23,6 +23,11 @@ class ServerTest : public ServedTest {
   std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address) {
     return grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
   }
+  static grpc::ChannelArguments OwnConnection() {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return arguments;
+  }
   std::string HealthOf(const std::string& service) {
     return Probe(ChannelTo(server_->health_address()), service);
   }
@@ -80,6 +85,54 @@ TEST_F(ServerTest, AStepThatHangsMakesItNotLive) {
   caller.join();
   server_->RefreshHealth();
   EXPECT_EQ(HealthOf("live"), "SERVING");
+}
+
+TEST_F(ServerTest, AStepThatHangsWhileItDrainsMakesItNotLive) {
+  options_.step_deadline = absl::Milliseconds(1);
+  Start();
+  engine_->Hold();
+  std::thread caller([this] {
+    v1::ScoreResponse response;
+    EXPECT_TRUE(Score(ScoreOf("abc"), &response).ok());
+  });
+  engine_->WaitUntilHeld();
+
+  bool was_live = true;
+  int pauses = 0;
+  server_->Drain([&](absl::Duration) {
+    was_live = was_live && HealthOf("live") == "SERVING";
+    if (!was_live || ++pauses == 1000) engine_->ReleaseAll();
+    return false;
+  });
+  caller.join();
+
+  EXPECT_FALSE(was_live);
+}
+
+TEST_F(ServerTest, ExposesWhatItRunsOn) {
+  Start();
+  EXPECT_EQ(Metric(R"(spanlm_model_state{model="fake",state="ready"})"), 1);
+  EXPECT_EQ(Metric(R"(spanlm_model_state{model="fake",state="loading"})"), 0);
+  EXPECT_EQ(Metric(R"(spanlm_device_memory_bytes{device="cpu",kind="state"})"),
+            4 * 1024);
+  EXPECT_EQ(MetricSum("spanlm_attention_span_bytes"), 0);
+  EXPECT_THAT(server_->metrics().Text(),
+              testing::Not(testing::HasSubstr(R"(revision="")")));
+}
+
+TEST_F(ServerTest, ExposesSpansWhenAsked) {
+  options_.span_metrics = true;
+  StartWith([](const std::string& /*dir*/, const EngineOptions& options)
+                -> absl::StatusOr<std::unique_ptr<Engine>> {
+    FakeEngineOptions fake;
+    fake.max_step_symbols = options.max_step_symbols;
+    fake.spans = {{12.5F, 64}};
+    return std::make_unique<FakeEngine>(fake);
+  });
+
+  EXPECT_EQ(
+      Metric(R"(spanlm_attention_span_bytes{head="1",layer="0",model="fake"})"),
+      64);
 }
 
 TEST_F(ServerTest, DescribesItsModels) {
@@ -154,26 +207,27 @@ TEST_F(ServerTest, WhileItDrainsNewCallsHearWhy) {
     EXPECT_TRUE(Score(ScoreOf("running"), &response).ok());
   });
   engine_->WaitUntilHeld();
-  std::atomic<bool> is_draining{false};
+  std::atomic<int> pauses{0};
   std::thread drain([&] {
     server_->Drain([&](absl::Duration) {
-      is_draining = true;
+      ++pauses;
       std::this_thread::yield();
       return false;
     });
   });
-  ASSERT_TRUE(Eventually([&] { return is_draining.load(); }));
+  // The first pause is the delay's, in which calls are still served.
+  ASSERT_TRUE(Eventually([&] { return pauses > 1; }));
 
-  // Either the server says so itself or the connection is already told to go.
-  ASSERT_TRUE(Eventually([this] {
-    v1::GenerateResponse response;
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::milliseconds(100));
-    const grpc::Status status =
-        generation()->Generate(&context, GenerateOf("a", 1), &response);
-    return status.error_code() == StatusCode::UNAVAILABLE;
-  }));
+  v1::GenerateResponse response;
+  EXPECT_THAT(Generate(GenerateOf("a", 1), &response),
+              Fails(StatusCode::UNAVAILABLE, "DRAINING"));
+  // Also who comes only now.
+  const auto late = v1::ScoringService::NewStub(grpc::CreateCustomChannel(
+      server_->address(), grpc::InsecureChannelCredentials(), OwnConnection()));
+  grpc::ClientContext context;
+  v1::ScoreResponse score;
+  EXPECT_THAT(late->Score(&context, ScoreOf("b"), &score),
+              Fails(StatusCode::UNAVAILABLE, "DRAINING"));
   engine_->ReleaseAll();
   running.join();
   drain.join();

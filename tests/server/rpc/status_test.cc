@@ -29,6 +29,32 @@ TEST(StatusTest, CarriesTheGivenReason) {
   EXPECT_EQ(DetailsOf(status).info.domain(), "spanlm");
 }
 
+TEST(StatusTest, SaysWhichQuotaAndWhichCondition) {
+  google::rpc::QuotaFailure quota;
+  google::rpc::PreconditionFailure condition;
+  const auto unpack = [&](const google::rpc::Status& status) {
+    for (const google::protobuf::Any& any : status.details()) {
+      any.UnpackTo(&quota);
+      any.UnpackTo(&condition);
+    }
+  };
+
+  unpack(ToRpcStatus(
+      WithReason(absl::ResourceExhaustedError("12 wait"), kReasonQueueFull)));
+  ASSERT_EQ(quota.violations_size(), 1);
+  EXPECT_EQ(quota.violations(0).subject(), "QUEUE_FULL");
+  EXPECT_EQ(quota.violations(0).description(), "12 wait");
+  EXPECT_EQ(condition.violations_size(), 0);
+
+  unpack(ToRpcStatus(
+      WithField(WithReason(absl::FailedPreconditionError("another model"),
+                           kReasonModelMismatch),
+                "resume_token")));
+  ASSERT_EQ(condition.violations_size(), 1);
+  EXPECT_EQ(condition.violations(0).type(), "MODEL_MISMATCH");
+  EXPECT_EQ(condition.violations(0).subject(), "resume_token");
+}
+
 TEST(StatusTest, ShowsNothingOfAnInternalError) {
   for (const absl::Status& status :
        {absl::InternalError("secret"), absl::UnknownError("secret")}) {

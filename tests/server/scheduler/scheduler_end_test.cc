@@ -17,27 +17,7 @@ namespace {
 using absl::StatusCode;
 using testing::HasSubstr;
 
-class SchedulerEndTest : public SchedulerFixture {
- protected:
-  void ExpectEnd(const absl::Status& status, StatusCode code,
-                 absl::string_view reason) {
-    EXPECT_THAT(status, StatusIs(code));
-    EXPECT_EQ(ReasonOf(status), reason);
-  }
-  void ExpectNothingLeft() {
-    EXPECT_TRUE(scheduler().WaitUntilIdle(absl::Seconds(10)));
-    EXPECT_EQ(OpenRequests(), 0);
-    EXPECT_EQ(scheduler().Gauges().queue_bytes, 0);
-    EXPECT_EQ(engine_->free_slot_count(), engine_->info().slot_count);
-  }
-  void ExpectCounted(absl::string_view kind, absl::string_view outcome,
-                     int count) {
-    EXPECT_THAT(metrics_.Text(),
-                HasSubstr(absl::StrCat("spanlm_requests_total{kind=\"", kind,
-                                       "\",model=\"fake\",outcome=\"", outcome,
-                                       "\"} ", count)));
-  }
-};
+using SchedulerEndTest = SchedulerFixture;
 
 TEST_F(SchedulerEndTest, ACancelledRequestFreesItsSlotWithinAStep) {
   engine_->Hold();
@@ -59,6 +39,21 @@ TEST_F(SchedulerEndTest, ACancelledRequestFreesItsSlotWithinAStep) {
   ExpectNothingLeft();
   ExpectCounted("score", "cancelled", 1);
   ExpectCounted("generate", "cancelled", 1);
+}
+
+TEST_F(SchedulerEndTest, WhatAClientMayNotSendCountsAsInvalid) {
+  engine_->Hold();
+  auto* const request = Score({std::string(100000, 'x')});
+  engine_->WaitUntilHeld();
+  request->cancel.Set(CancelFlag::Why::kInvalid);
+  request->cancel.Set();  // and then it goes away
+  scheduler().Wake();
+  engine_->ReleaseAll();
+  request->ended.Wait();
+
+  EXPECT_THAT(request->status, StatusIs(StatusCode::kInvalidArgument));
+  ExpectNothingLeft();
+  ExpectCounted("score", "invalid", 1);
 }
 
 TEST_F(SchedulerEndTest, AWaitingRequestCanBeCancelled) {
@@ -110,6 +105,40 @@ TEST_F(SchedulerEndTest, ADeadlineEndsARunningRequest) {
 
   ExpectEnd(request->status, StatusCode::kDeadlineExceeded, kReasonRunning);
   ExpectNothingLeft();
+}
+
+// A client whose time is over resets its call a little before the server knows.
+TEST_F(SchedulerEndTest, ACancelAtTheDeadlineCountsAsTheDeadline) {
+  struct Case {
+    absl::Duration timeout, left;
+    bool at_end;
+  };
+  const Case cases[] = {
+      {absl::Seconds(5), absl::Milliseconds(70), false},
+      {absl::Seconds(5), absl::Milliseconds(60), true},
+      {absl::Hours(1), absl::Milliseconds(1020), false},
+      {absl::Hours(1), absl::Milliseconds(1010), true},
+  };
+  for (const auto& [timeout, left, at_end] : cases) {
+    engine_->Hold();
+    auto* const request =
+        Score({std::string(100000, 'x')}, EndingAfter(timeout));
+    engine_->WaitUntilHeld();
+    clock_.Advance(timeout - left);
+    request->cancel.Set();
+    scheduler().Wake();
+    engine_->ReleaseAll();
+    request->ended.Wait();
+
+    if (at_end) {
+      ExpectEnd(request->status, StatusCode::kDeadlineExceeded, kReasonRunning);
+    } else {
+      ExpectEnd(request->status, StatusCode::kCancelled, kReasonClient);
+    }
+  }
+  ExpectNothingLeft();
+  ExpectCounted("score", "deadline", 2);
+  ExpectCounted("score", "cancelled", 2);
 }
 
 TEST_F(SchedulerEndTest, ADeadlineEndsAWaitingRequest) {
@@ -165,49 +194,6 @@ TEST_F(SchedulerEndTest, AQueueFullOfBytesAnswersAtOnce) {
   small->ended.Wait();
   EXPECT_OK(fits->status);
   EXPECT_OK(small->status);
-  ExpectNothingLeft();
-}
-
-TEST_F(SchedulerEndTest, DrainingRefusesNewRequestsAndFinishesOldOnes) {
-  engine_->Hold();
-  auto* const running = Score({std::string(2000, 'x')});
-  engine_->WaitUntilHeld();
-  scheduler().Drain();
-  auto* const refused = Score({"y"});
-
-  ExpectEnd(refused->status, StatusCode::kUnavailable, kReasonDraining);
-  EXPECT_FALSE(scheduler().WaitUntilIdle(absl::Milliseconds(1)));
-  engine_->ReleaseAll();
-  running->ended.Wait();
-  EXPECT_OK(running->status);
-  ExpectNothingLeft();
-}
-
-TEST_F(SchedulerEndTest, DrainingEndsBatchRequestsWhereTheyStand) {
-  RecordingEvaluateSink sink;
-  EvaluateOptions options;
-  options.end = 1'000'000;
-  auto job = std::make_unique<EvaluateJob>(
-      &symbols_, options,
-      [](int64_t, int64_t count, std::string* bytes) {
-        bytes->assign(static_cast<size_t>(count), 'e');
-        return absl::OkStatus();
-      },
-      &sink, clock_.reader());
-  std::vector<std::unique_ptr<Job>> jobs;
-  jobs.push_back(std::move(job));
-  RequestTerms terms = With(Priority::kBatch);
-  terms.kind = JobKind::kEvaluate;
-  engine_->Hold();
-  scheduler().Submit(terms, std::move(jobs));
-  engine_->WaitUntilHeld();
-  scheduler().Drain();
-  engine_->ReleaseAll();
-  sink.ended.Wait();
-
-  ExpectEnd(sink.status, StatusCode::kUnavailable, kReasonDraining);
-  EXPECT_EQ(sink.state.position, 512) << "one step";
-  EXPECT_EQ(sink.state.total, FakeScore(*engine_, std::string(512, 'e'), 0));
   ExpectNothingLeft();
 }
 

@@ -7,8 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/jobs/generate_job.h"
+#include "server/jobs/reason.h"
 #include "server/jobs/score_job.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/scheduler.h"
@@ -16,6 +19,7 @@
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_engine.h"
 #include "tests/fakes/recording_sinks.h"
+#include "tests/support/status_matchers.h"
 
 namespace spanlm {
 
@@ -117,6 +121,25 @@ class SchedulerFixture : public testing::Test {
       }
     }
     return count;
+  }
+
+  void ExpectEnd(const absl::Status& status, absl::StatusCode code,
+                 absl::string_view reason) {
+    EXPECT_THAT(status, StatusIs(code));
+    EXPECT_EQ(ReasonOf(status), reason);
+  }
+  void ExpectNothingLeft() {
+    EXPECT_TRUE(scheduler().WaitUntilIdle(absl::Seconds(10)));
+    EXPECT_EQ(OpenRequests(), 0);
+    EXPECT_EQ(scheduler().Gauges().queue_bytes, 0);
+    EXPECT_EQ(engine_->free_slot_count(), engine_->info().slot_count);
+  }
+  void ExpectCounted(absl::string_view kind, absl::string_view outcome,
+                     int count) {
+    EXPECT_THAT(metrics_.Text(),
+                testing::HasSubstr(absl::StrCat(
+                    "spanlm_requests_total{kind=\"", kind,
+                    "\",model=\"fake\",outcome=\"", outcome, "\"} ", count)));
   }
 
   static ModelFacts FakeFacts() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gmock/gmock.h"
+#include "server/jobs/evaluate_job.h"
 #include "tests/server/scheduler/scheduler_fixture.h"
 #include "tests/support/status_matchers.h"
 
@@ -295,17 +296,47 @@ TEST_F(SchedulerTest, GaugesCountWhatIsThere) {
   EXPECT_EQ(after.busy_slots, 0);
 }
 
-TEST_F(SchedulerTest, TellsTheAgeOfTheStepInProgress) {
-  EXPECT_EQ(scheduler().StepAge(), absl::ZeroDuration());
+TEST_F(SchedulerTest, TellsForHowLongItsThreadDoesNotRest) {
+  EXPECT_EQ(scheduler().RoundAge(), absl::ZeroDuration());
   engine_->Hold();
   auto* const request = Score({"x"});
   engine_->WaitUntilHeld();
   clock_.Advance(absl::Seconds(70));
 
-  EXPECT_EQ(scheduler().StepAge(), absl::Seconds(70));
+  EXPECT_EQ(scheduler().RoundAge(), absl::Seconds(70));
   engine_->ReleaseAll();
   request->ended.Wait();
-  EXPECT_EQ(scheduler().StepAge(), absl::ZeroDuration());
+  while (scheduler().RoundAge() > absl::ZeroDuration()) {
+    std::this_thread::yield();
+  }
+}
+
+TEST_F(SchedulerTest, ASinkThatHangsIsSeen) {
+  struct HangingSink : RecordingEvaluateSink {
+    void OnScored(absl::string_view /*bytes*/) override {
+      is_there.Notify();
+      go_on.Wait();
+    }
+    EndSignal is_there, go_on;
+  };
+  HangingSink sink;
+  EvaluateOptions options;
+  options.end = 10;
+  std::vector<std::unique_ptr<Job>> jobs;
+  jobs.push_back(std::make_unique<EvaluateJob>(
+      &symbols_, options,
+      [](int64_t, int64_t count, std::string* bytes) {
+        bytes->assign(static_cast<size_t>(count), 'e');
+        return absl::OkStatus();
+      },
+      &sink, clock_.reader()));
+  scheduler().Submit({}, std::move(jobs));
+  sink.is_there.Wait();
+  clock_.Advance(absl::Seconds(70));
+
+  EXPECT_EQ(scheduler().RoundAge(), absl::Seconds(70));
+  sink.go_on.Notify();
+  sink.ended.Wait();
 }
 
 TEST_F(SchedulerTest, CountsBytesStepsAndOutcomes) {

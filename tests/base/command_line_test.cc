@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/command_line.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "gtest/gtest.h"
+#include "tests/support/temp_dir.h"
+
+namespace spanlm {
+namespace {
+
+class EnvironmentAndConfigTest : public testing::Test {
+ protected:
+  ~EnvironmentAndConfigTest() override { unsetenv("SPANLM_MAX_BYTES"); }
+
+  // The value of --max-bytes after these arguments.
+  int Parsed(const std::string& arguments) {
+    int max_bytes = 1;
+    CLI::App app;
+    app.add_option("--max-bytes", max_bytes);
+    AddEnvironmentAndConfig(&app);
+    app.parse(arguments, /*program_name_included=*/false);
+    return max_bytes;
+  }
+
+  const TempDir folder_;
+  const std::string file_ = folder_.Write("a.toml", "max-bytes = 2\n");
+};
+
+TEST_F(EnvironmentAndConfigTest, PrefersFlagToEnvironmentToFile) {
+  EXPECT_EQ(Parsed(""), 1);
+  EXPECT_EQ(Parsed("--config " + file_), 2);
+
+  setenv("SPANLM_MAX_BYTES", "3", 1);
+
+  EXPECT_EQ(Parsed("--config " + file_), 3);
+  EXPECT_EQ(Parsed("--config " + file_ + " --max-bytes 4"), 4);
+}
+
+TEST_F(EnvironmentAndConfigTest, TakesAnEmptyVariableForNone) {
+  setenv("SPANLM_MAX_BYTES", "", 1);
+
+  EXPECT_EQ(Parsed(""), 1);
+  EXPECT_EQ(Parsed("--config " + file_), 2);
+}
+
+}  // namespace
+}  // namespace spanlm
