@@ -23,8 +23,8 @@ using Json = nlohmann::json;
 // of the same curve takes the earlier one's place.
 struct Member {
   absl::string_view tag;
-  const char* key;
-  Curve RunHistory::*curve;
+  const char* key = nullptr;
+  Curve RunHistory::*curve = nullptr;
 };
 constexpr Member kMembers[] = {
     {"train_inner", "loss", &RunHistory::train_loss},
@@ -44,7 +44,7 @@ constexpr Member kMembers[] = {
 // Where a line of `tag` has its update.
 struct UpdateKey {
   absl::string_view tag;
-  const char* key;
+  const char* key = nullptr;
 };
 constexpr UpdateKey kUpdateKeys[] = {{"train_inner", "num_updates"},
                                      {"valid", "valid_num_updates"},

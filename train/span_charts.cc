@@ -44,7 +44,8 @@ double Strength(double span, double longest) {
 }
 
 std::string FormatSpan(double span) {
-  return absl::StrFormat(span >= 99.95 ? "%.0f" : "%.1f", span);
+  return span >= 99.95 ? absl::StrFormat("%.0f", span)
+                       : absl::StrFormat("%.1f", span);
 }
 
 // A rectangle of that strength of colour with the span in it.

@@ -40,21 +40,22 @@ double RoundStep(double least) {
 
 std::vector<double> LinearTicks(double low, double high) {
   const double step = RoundStep((high - low) / kTickTarget);
+  const double first = std::ceil(low / step - 1e-9);
+  const auto count =
+      static_cast<int>(std::floor(high / step * (1 + 1e-9)) - first) + 1;
   std::vector<double> ticks;
-  for (double i = std::ceil(low / step - 1e-9); i * step <= high * (1 + 1e-9);
-       ++i) {
-    ticks.push_back(i == 0 ? 0 : i * step);
-  }
+  for (int i = 0; i < count; ++i) ticks.push_back((first + i) * step);
   return ticks;
 }
 
 std::vector<double> LogTicks(double low, double high) {
-  const double decades = std::log10(high / low);
+  const auto first = static_cast<int>(std::floor(std::log10(low)));
+  const auto last = static_cast<int>(std::floor(std::log10(high)));
   std::vector<double> ticks;
-  for (double e = std::floor(std::log10(low)); e <= std::log10(high); ++e) {
+  for (int exponent = first; exponent <= last; ++exponent) {
     for (const double factor : {1.0, 2.0, 5.0}) {
-      if (factor != 1 && decades > 3) continue;
-      const double tick = factor * std::pow(10.0, e);
+      if (factor != 1 && last - first > 3) continue;
+      const double tick = factor * std::pow(10.0, exponent);
       if (tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)) {
         ticks.push_back(tick);
       }
@@ -65,8 +66,9 @@ std::vector<double> LogTicks(double low, double high) {
 
 std::vector<double> LogFromZeroTicks(double high) {
   std::vector<double> ticks = {0};
-  for (double tick = high < 10 ? 1 : 10; tick <= high; tick *= 10) {
-    ticks.push_back(tick);
+  const auto last = static_cast<int>(std::floor(std::log10(high)));
+  for (int exponent = last < 1 ? 0 : 1; exponent <= last; ++exponent) {
+    ticks.push_back(std::pow(10.0, exponent));
   }
   return ticks.size() < 2 ? LinearTicks(0, high) : ticks;
 }

@@ -25,7 +25,7 @@ constexpr int kCommonQuestions = 20;
 constexpr int kSlots = 9;  // one of which evaluations leave to others
 
 // Far too long to be done before a cancellation comes.
-constexpr size_t kEndless = 60000;
+constexpr size_t kEndless = 30000;
 
 // Random bytes, `first` in front.
 std::string TextOf(uint8_t first, size_t size, std::mt19937* random) {

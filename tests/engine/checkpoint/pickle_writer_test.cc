@@ -83,9 +83,9 @@ TEST(PickleWriterTest, WritesTensorsInCOrder) {
   ASSERT_EQ(tensor->kind, PickleKind::kTensor);
   EXPECT_THAT(pickle.tensor(*tensor).shape, ElementsAre(2, 3, 4));
   EXPECT_THAT(pickle.tensor(*tensor).strides, ElementsAre(12, 4, 1));
-  EXPECT_EQ(pickle.tensor(*tensor).storage.key, "3");
-  EXPECT_EQ(pickle.tensor(*tensor).storage.count, 24);
-  EXPECT_EQ(pickle.tensor(*tensor).storage.dtype, DType::kF32);
+  EXPECT_EQ(pickle.storage(pickle.tensor(*tensor)).key, "3");
+  EXPECT_EQ(pickle.storage(pickle.tensor(*tensor)).count, 24);
+  EXPECT_EQ(pickle.storage(pickle.tensor(*tensor)).dtype, DType::kF32);
 }
 
 }  // namespace

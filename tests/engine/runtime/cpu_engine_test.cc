@@ -286,15 +286,17 @@ TEST(CpuEngineTest, ANumberThatIsNoneIsAnError) {
               StatusIs(absl::StatusCode::kInternal, "not a finite number"));
 }
 
-// A feed-forward whose sums overflow: its ReLU must not make numbers of them.
+// Each of a feed-forward's sums is ∞ − ∞: its ReLU must not make zeros of them.
 TEST(CpuEngineTest, ANumberThatIsNoneIsAnErrorBehindTheRelu) {
   MemoryModel model = RandomModel(SmallAdaptiveSpan(), {0.3F}, 1);
-  const std::string name = "layers.1.ff.fc1.weight";
-  std::vector<float> weights = model.tensors.Get(name);
-  for (float& w : weights) {
-    w = std::copysign(std::numeric_limits<float>::max(), w);
+  model.tensors.Set("layers.1.norm1.weight", {32}, std::vector<float>(32, 0));
+  model.tensors.Set("layers.1.norm1.bias", {32}, std::vector<float>(32, 2));
+  std::vector<float> weights(48 * 32, 0.0F);
+  for (size_t unit = 0; unit < 48; ++unit) {
+    weights[unit * 32] = std::numeric_limits<float>::max();
+    weights[unit * 32 + 1] = -std::numeric_limits<float>::max();
   }
-  model.tensors.Set(name, {48, 32}, weights);
+  model.tensors.Set("layers.1.ff.fc1.weight", {48, 32}, weights);
   const std::unique_ptr<CpuEngine> engine = MakeEngine(model, SmallOptions());
   ASSERT_NE(engine, nullptr);
   ASSERT_OK_AND_ASSIGN(SpanCache cache, engine->NewCache());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler and the jobs over the CPU's engine: what they promise about
 // exactness holds with real kernels.
-#include <cmath>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
@@ -193,7 +193,7 @@ TEST_P(RealEngineTest, ShardsOfAnEvaluationAddUpToTheLastBit) {
   EXPECT_EQ(sum, whole.total);
 }
 
-TEST_P(RealEngineTest, WeightsThatAreNoNumbersGiveAnErrorWithAReason) {
+TEST_P(RealEngineTest, ScoresThatOverflowGiveAnErrorWithAReason) {
   MemoryModel model = model_;
   const std::string name = GetParam() ? "out_layer.bias" : "out_emb.bias";
   std::string found;
@@ -205,7 +205,8 @@ TEST_P(RealEngineTest, WeightsThatAreNoNumbersGiveAnErrorWithAReason) {
   }
   ASSERT_FALSE(found.empty()) << name;
   std::vector<float> values = model.tensors.Get(found);
-  values[7] = std::nanf("");
+  values[7] = std::numeric_limits<float>::max();
+  values[8] = std::numeric_limits<float>::lowest();
   model.tensors.Set(found, {static_cast<int64_t>(values.size())}, values);
 
   const absl::Status status = Bench(model).Score("text").status();
