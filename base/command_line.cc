@@ -21,12 +21,31 @@ std::string VariableOf(const std::string& name) {
                                      absl::StrReplaceAll(name, {{"-", "_"}})));
 }
 
+// Whether `app`, or the subcommand of the item's section, has the option.
+bool Knows(const CLI::App* app, const CLI::ConfigItem& item) {
+  if (item.name == "++" || item.name == "--") return true;  // a section's ends
+  for (const std::string& section : item.parents) {
+    const std::vector<const CLI::App*> found = app->get_subcommands(
+        [&](const CLI::App* command) { return command->check_name(section); });
+    if (found.empty()) return false;
+    app = found.front();
+  }
+  return app->get_option_no_throw(absl::StrCat("--", item.name)) != nullptr;
+}
+
 // CLI11 asks the environment only for what the file did not say; so what the
 // environment says is dropped from the file.
 class ConfigBelowEnvironment : public CLI::ConfigTOML {
  public:
+  explicit ConfigBelowEnvironment(const CLI::App* app) : app_(app) {}
+
   std::vector<CLI::ConfigItem> from_config(std::istream& file) const override {
     std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(file);
+    for (const CLI::ConfigItem& item : items) {
+      if (Knows(app_, item)) continue;
+      throw CLI::ConfigError(absl::StrCat(
+          "--config: the file sets ", item.fullname(), ", which is no option"));
+    }
     const auto in_environment = [](const CLI::ConfigItem& item) {
       // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread yet
       const char* value = std::getenv(VariableOf(item.name).c_str());
@@ -36,6 +55,9 @@ class ConfigBelowEnvironment : public CLI::ConfigTOML {
                 items.end());
     return items;
   }
+
+ private:
+  const CLI::App* const app_;
 };
 
 void NameVariables(CLI::App* app) {
@@ -51,8 +73,7 @@ void NameVariables(CLI::App* app) {
 
 void AddEnvironmentAndConfig(CLI::App* app) {
   app->set_config("--config", "", "A TOML or INI file of options");
-  app->config_formatter(std::make_shared<ConfigBelowEnvironment>());
-  app->allow_config_extras(CLI::config_extras_mode::error);
+  app->config_formatter(std::make_shared<ConfigBelowEnvironment>(app));
   NameVariables(app);
 }
 

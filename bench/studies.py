@@ -55,8 +55,9 @@ class Bench:
         command = [self.program, "train", self.args.data, "--save-dir",
                    str(save_dir), "--max-update", str(self.args.updates),
                    "--validate-interval-updates",
-                   str(max(self.args.updates // 20, 1)),
-                   "--valid-bytes", "262144"]
+                   str(max(self.args.updates // 10, 1)),
+                   "--valid-bytes", "131072", "--threads",
+                   str(self.args.threads)]
         command += flags({**SHAPE, **settings})
         print(f"studies: {name}", file=sys.stderr)
         with socket.socket() as free:
@@ -71,9 +72,13 @@ class Bench:
                                    MASTER_PORT=str(port))
             running.append(subprocess.Popen(
                 command, env=environment, stdout=subprocess.DEVNULL))
-        if any(process.wait() != 0 for process in running):
-            sys.exit(f"studies: {name}: {' '.join(command)} failed")
-        (save_dir / "done").touch()
+        peaks = []
+        for process in running:
+            _, status, usage = os.wait4(process.pid, 0)
+            if status != 0:
+                sys.exit(f"studies: {name}: {' '.join(command)} failed")
+            peaks.append(usage.ru_maxrss)
+        (save_dir / "done").write_text(str(max(peaks)))
         return save_dir
 
     def evaluate(self, save_dir, *more):
@@ -106,6 +111,11 @@ def speed(save_dir):
     values = sorted(float(line["wps"])
                     for line in lines(save_dir, "train_inner"))
     return values[len(values) // 2]
+
+
+def peak_megabytes(save_dir):
+    """The most that a training process held, from Linux's kilobytes."""
+    return int((save_dir / "done").read_text()) * 1024 / 1e6
 
 
 def mean_span(save_dir):
@@ -180,7 +190,7 @@ def compare(bench):
         rows.append((name, f"{facts['parameters']:,}",
                      f"{own['bits_per_symbol']:.4f}",
                      protocols[name][1], f"{speed(save_dir):,.0f}",
-                     facts["session_bytes"]["fp32"]))
+                     f"{facts['session_bytes']['fp32']:,}"))
     table(("model", "parameters", "bits per byte, test", "protocol",
            "symbols/s in training", "session bytes, fp32"), rows)
     curves(bench.args.svg, runs)
@@ -205,11 +215,13 @@ def attn_span(bench):
         save_dir = bench.train(f"span{span}", {**SPAN, "attn-span": span})
         own = bench.evaluate(save_dir, "--protocol", "original")
         rows.append((span, f"{mean_span(save_dir):.1f}",
-                     bench.inspect(save_dir)["session_bytes"]["fp32"],
+                     f"{bench.inspect(save_dir)['session_bytes']['fp32']:,}",
+                     f"{peak_megabytes(save_dir):,.0f}",
                      f"{speed(save_dir):,.0f}",
                      f"{own['bits_per_symbol']:.4f}"))
     table(("--attn-span", "mean span, positions", "session bytes, fp32",
-           "symbols/s in training", "bits per byte, test"), rows)
+           "peak MB in training", "symbols/s in training",
+           "bits per byte, test"), rows)
 
 
 def update_freq(bench):
@@ -218,9 +230,9 @@ def update_freq(bench):
         size = SHAPE["batch-size"] // count
         for name, settings, processes in (
                 (f"update-freq {count}",
-                 {"update-freq": count, "batch-size": size, "threads": 1}, 1),
+                 {"update-freq": count, "batch-size": size}, 1),
                 (f"{count} processes",
-                 {"batch-size": size, "threads": 1}, count)):
+                 {"batch-size": size}, count)):
             save_dir = bench.train(name.replace(" ", "-"),
                                    {**SPAN, **settings}, processes)
             own = bench.evaluate(save_dir, "--protocol", "original")
@@ -240,6 +252,8 @@ def main():
     parser.add_argument("--data", required=True, help="raw corpus directory")
     parser.add_argument("--work", required=True, help="where runs are kept")
     parser.add_argument("--updates", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=1,
+                        help="of each training process")
     parser.add_argument("--bin", default="build/release/bin")
     parser.add_argument("--svg", default="docs/comparison.svg",
                         help="where `compare` draws its curves")

@@ -3,6 +3,7 @@
 #
 # spanlm::torch_cpu   tensors, autograd and CPU operators
 # spanlm::torch_cuda  the same plus streams and devices; with SPANLM_WITH_CUDA
+# spanlm::torch_nccl  libtorch_cuda too, for libraries that are loaded after it
 if(NOT EXISTS ${SPANLM_TORCH_DIR}/lib/libtorch_cpu.so)
   message(FATAL_ERROR
     "LibTorch not found at ${SPANLM_TORCH_DIR}: run 'make setup', or set SPANLM_TORCH_DIR")
@@ -42,4 +43,10 @@ if(SPANLM_WITH_CUDA)
   add_library(spanlm::torch_cuda ALIAS spanlm_torch_cuda)
   target_link_libraries(spanlm_torch_cuda INTERFACE
     spanlm_torch_cpu spanlm_torch_c10_cuda CUDA::cudart)
+
+  spanlm_torch_library(spanlm_torch_cuda_only libtorch_cuda.so)
+  add_library(spanlm_torch_nccl INTERFACE)
+  add_library(spanlm::torch_nccl ALIAS spanlm_torch_nccl)
+  target_link_libraries(spanlm_torch_nccl INTERFACE
+    spanlm_torch_cuda spanlm_torch_cuda_only)
 endif()

@@ -40,10 +40,11 @@ function(spanlm_binary name)
   target_compile_definitions(${name} PRIVATE SPANLM_VERSION="${PROJECT_VERSION}")
 endfunction()
 
-# spanlm_test(name SRCS ... DEPS ... [LABEL unit]): one executable a folder;
-# CTest names are Suite.Test.
+# spanlm_test(name SRCS ... DEPS ... [LABEL unit] [HEADERS_OF base_test]): one
+# executable a folder; CTest names are Suite.Test. HEADERS_OF names the test
+# whose precompiled header it shares, base_test or attention_test.
 function(spanlm_test name)
-  cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "LABEL;TIMEOUT;HEADERS_OF" "SRCS;DEPS" ${ARGN})
   if(NOT arg_LABEL)
     set(arg_LABEL unit)
   endif()
@@ -51,14 +52,23 @@ function(spanlm_test name)
     set(arg_TIMEOUT 300)
   endif()
   add_executable(spanlm_${name} ${arg_SRCS})
-  # A third of a test's compile time; what it tests is optimised.
-  target_compile_options(spanlm_${name} PRIVATE $<$<CONFIG:Release>:-O0>)
+  # A third of a test's compile time; what it tests is optimised. -pthread comes
+  # with gRPC: all have it, or could not share a header.
+  target_compile_options(spanlm_${name} PRIVATE
+    -pthread $<$<CONFIG:Release>:-O0>)
   target_link_libraries(spanlm_${name} PRIVATE
     spanlm_build_flags ${arg_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(spanlm_${name} PRIVATE
     SPANLM_TESTDATA_DIR="${CMAKE_SOURCE_DIR}/tests/testdata"
     SPANLM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     SPANLM_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  if(NOT arg_HEADERS_OF)
+    set(arg_HEADERS_OF base_test)
+  endif()
+  if(NOT arg_HEADERS_OF STREQUAL name)
+    target_precompile_headers(spanlm_${name}
+      REUSE_FROM spanlm_${arg_HEADERS_OF})
+  endif()
   gtest_discover_tests(spanlm_${name}
     DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})

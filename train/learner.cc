@@ -2,11 +2,11 @@
 #include "train/learner.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Reduction.h>
 #include <ATen/core/grad_mode.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <numeric>
@@ -25,6 +25,27 @@ uint64_t DropoutSeed(uint64_t seed, int64_t update, size_t batch,
                      int64_t first_row) {
   return seed + (static_cast<uint64_t>(update) << 32) + (batch << 16) +
          static_cast<uint64_t>(first_row);
+}
+
+at::Generator NewGenerator(at::Device device, uint64_t seed) {
+  if (device.is_cpu()) return at::detail::createCPUGenerator(seed);
+  at::Generator generator = at::globalContext()
+                                .getAcceleratorHooksInterface(device.type())
+                                .getNewGenerator(device.index());
+  generator.set_current_seed(seed);
+  return generator;
+}
+
+// The model's layers share its tensors: what those hold moves, not they.
+std::unique_ptr<ByteModel> MovedTo(at::Device device,
+                                   std::unique_ptr<ByteModel> model) {
+  if (device.is_cpu()) return model;
+  for (const auto* list : {&model->parameters(), &model->buffers()}) {
+    for (const NamedTensor& each : *list) {
+      each.tensor.set_data(each.tensor.detach().to(device));
+    }
+  }
+  return model;
 }
 
 at::Tensor RoundedToHalf(const at::Tensor& x) {
@@ -62,16 +83,21 @@ Learner::Learner(const LearnerOptions& options,
                  std::unique_ptr<ByteModel> model, int64_t row_count,
                  ProcessGroup* group)
     : options_(options),
-      model_(std::move(model)),
+      model_(MovedTo(group->device(), std::move(model))),
       group_(group),
       row_count_(row_count),
       scaler_(options.scaler, int64_t{options.update_freq} * group->size()),
-      parts_(MakeRowParts(row_count)),
-      pieces_(CutIntoPieces(model_->parameters())) {
+      parts_(MakeRowParts(row_count, group->device())),
+      gradients_(model_->parameters(), parts_.size(),
+                 options.precision == Precision::kHalf, group) {
   pass_.precision = options.precision;
   pass_.dropout = options.dropout;
   optimizer_ = NewOptimizer(options.optimizer,
                             MovedBy(model_->parameters(), options.precision));
+  for (size_t i = 0; i < gradients_.gradients().size(); ++i) {
+    optimizer_->parameters()[i].tensor.mutable_grad() =
+        gradients_.gradients()[i];
+  }
   {
     at::NoGradGuard no_grad;
     group_->TakeFirst(TensorsOf(optimizer_->parameters()));
@@ -126,52 +152,36 @@ absl::Status Learner::Restore(const TensorSource& source, int64_t step_count) {
 
 std::vector<NamedTensor> Learner::gradients() const {
   std::vector<NamedTensor> named;
-  for (size_t i = 0; i < gradients_.size(); ++i) {
-    named.push_back({model_->parameters()[i].name, gradients_[i]});
+  for (const at::Tensor& gradient : gradients_.gradients()) {
+    named.push_back({model_->parameters()[named.size()].name, gradient});
   }
   return named;
 }
 
-void Learner::AddGradients(
-    std::vector<std::vector<at::Tensor>>* parts_gradients) {
-  for (std::vector<at::Tensor>& gradients : *parts_gradients) {
-    for (at::Tensor& gradient : gradients) gradient = gradient.contiguous();
-  }
-  const bool is_half = options_.precision == Precision::kHalf;
-  const bool is_first = gradients_.empty();
-  if (is_first) gradients_ = (*parts_gradients)[0];
-  ForPieces(pieces_, [&](int64_t, const ParameterPiece& piece) {
-    at::NoGradGuard no_grad;  // a thread's own
-    at::Tensor sum = piece.Of((*parts_gradients)[0][piece.tensor]);
-    for (size_t part = 1; part < parts_gradients->size(); ++part) {
-      sum.add_(piece.Of((*parts_gradients)[part][piece.tensor]));
-    }
-    if (is_half) sum.copy_(RoundedToHalf(sum));
-    if (!is_first) piece.Of(gradients_[piece.tensor]).add_(sum);
-  });
-}
-
-void Learner::Accumulate(const StreamBatch& batch, int64_t update, size_t index,
-                         UpdateReport* report) {
+void Learner::Accumulate(const std::vector<StreamBatch>& batches, size_t index,
+                         int64_t update, UpdateReport* report) {
+  const StreamBatch& batch = batches[index];
   if (batch.starts_anew) StartMemories();
-  const std::vector<at::Tensor> parameters = TensorsOf(model_->parameters());
   const auto positions = static_cast<double>(batch.tokens.numel());
   const double scale =
       options_.precision == Precision::kHalf ? scaler_.scale() : 1;
   std::vector<double> nats(parts_.size());
-  std::vector<std::vector<at::Tensor>> gradients(parts_.size());
   double span_loss = 0;
+  gradients_.BeginBatch(index == 0, index + 1 == batches.size());
   ForRowParts(parts_, [&](size_t i, const RowPart& part) {
+    const at::Device device = group_->device();
+    const auto rows_of = [&](const at::Tensor& x) {
+      return x.narrow(0, part.first, part.count).to(device);
+    };
     PassOptions pass = pass_;
     const int64_t first_row = group_->rank() * row_count_ + part.first;
-    pass.generator = at::detail::createCPUGenerator(
-        DropoutSeed(options_.seed, update, index, first_row));
-    const at::Tensor logits = model_->Forward(
-        batch.tokens.narrow(0, part.first, part.count), pass, &memories_[i]);
-    at::Tensor loss = at::cross_entropy_loss(
-        logits.flatten(0, 1),
-        batch.targets.narrow(0, part.first, part.count).flatten(), {},
-        at::Reduction::Sum, kUnscored);
+    pass.generator = NewGenerator(
+        device, DropoutSeed(options_.seed, update, index, first_row));
+    const at::Tensor logits =
+        model_->Forward(rows_of(batch.tokens), pass, &memories_[i]);
+    at::Tensor loss = at::cross_entropy_loss(logits.flatten(0, 1),
+                                             rows_of(batch.targets).flatten(),
+                                             {}, at::Reduction::Sum, kUnscored);
     nats[i] = loss.item<double>();
     loss = loss / positions;
     const at::Tensor spans = i == 0 ? model_->SpanSum() : at::Tensor();
@@ -179,29 +189,19 @@ void Learner::Accumulate(const StreamBatch& batch, int64_t update, size_t index,
       span_loss = options_.aux_loss_scaler * spans.item<double>();
       loss = loss + spans * options_.aux_loss_scaler;
     }
-    gradients[i] = torch::autograd::grad({loss * scale}, parameters);
+    gradients_.Backward(i, loss * scale);
   });
+  gradients_.EndBatch();
   report->nats += std::accumulate(nats.begin(), nats.end(), 0.0);
   report->span_loss += span_loss;
   report->scored += batch.scored;
   report->positions += batch.tokens.numel() * group_->size();
-  AddGradients(&gradients);
 }
 
-void Learner::FinishGradients(size_t batch_count) {
-  group_->Sum(gradients_);
+void Learner::AverageGradients(size_t batch_count) {
   double divisor = static_cast<double>(batch_count) * group_->size();
   if (options_.precision == Precision::kHalf) divisor *= scaler_.scale();
-  const std::vector<NamedTensor>& moved = optimizer_->parameters();
-  if (divisor != 1) {
-    ForPieces(pieces_, [&](int64_t, const ParameterPiece& piece) {
-      at::NoGradGuard no_grad;
-      piece.Of(gradients_[piece.tensor]).mul_(1 / divisor);
-    });
-  }
-  for (size_t i = 0; i < moved.size(); ++i) {
-    moved[i].tensor.mutable_grad() = gradients_[i];
-  }
+  if (divisor != 1) gradients_.Scale(1 / divisor);
 }
 
 absl::Status Learner::CheckFinite(const UpdateReport& report,
@@ -225,16 +225,15 @@ absl::Status Learner::CheckFinite(const UpdateReport& report,
 absl::StatusOr<UpdateReport> Learner::Update(
     const std::vector<StreamBatch>& batches, double lr, int64_t update) {
   UpdateReport report;
-  gradients_.clear();
   if (options_.span_clamp == SpanClamp::kBeforeForward) model_->ClampSpans();
   for (size_t i = 0; i < batches.size(); ++i) {
-    Accumulate(batches[i], update, i, &report);
+    Accumulate(batches, i, update, &report);
   }
   report.span_loss /= static_cast<double>(batches.size());
-  FinishGradients(batches.size());
+  AverageGradients(batches.size());
   const at::Tensor nats =
       at::full({1}, report.nats, at::TensorOptions().dtype(at::kDouble));
-  group_->Sum({nats});
+  group_->Sum(nats);
   report.nats = nats.item<double>();
 
   const std::vector<double> norms = optimizer_->GradientNorms();

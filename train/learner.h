@@ -9,9 +9,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/model/byte_model.h"
+#include "train/gradient_buckets.h"
 #include "train/loss_scaler.h"
 #include "train/optimizer.h"
-#include "train/parameter_pieces.h"
 #include "train/process_group.h"
 #include "train/row_parts.h"
 #include "train/semantics.h"
@@ -46,8 +46,8 @@ struct UpdateReport {
 // thread at a time.
 class Learner {
  public:
-  // `row_count` rows of this process; `group` is lent. The first process's
-  // parameters become everyone's.
+  // `row_count` rows of this process; `group` is lent. The model moves to the
+  // group's device; the first process's parameters become everyone's.
   Learner(const LearnerOptions& options, std::unique_ptr<ByteModel> model,
           int64_t row_count, ProcessGroup* group);
 
@@ -80,12 +80,11 @@ class Learner {
   std::vector<NamedTensor> gradients() const;
 
  private:
-  // Adds the batch's gradients, scaled, to gradients_.
-  void Accumulate(const StreamBatch& batch, int64_t update, size_t index,
-                  UpdateReport* report);
-  void AddGradients(std::vector<std::vector<at::Tensor>>* parts_gradients);
-  // Averages over processes and batches and takes the loss scale out.
-  void FinishGradients(size_t batch_count);
+  // Adds batch `index`'s gradients, scaled, to the update's.
+  void Accumulate(const std::vector<StreamBatch>& batches, size_t index,
+                  int64_t update, UpdateReport* report);
+  // Makes means of the sums over processes and batches, without loss scale.
+  void AverageGradients(size_t batch_count);
   // Half precision: the model's parameters become what the optimizer moves,
   // rounded.
   void TakeParameters();
@@ -101,9 +100,8 @@ class Learner {
   LossScaler scaler_;
   PassOptions pass_;
   std::vector<RowPart> parts_;
-  std::vector<ParameterPiece> pieces_;
+  GradientBuckets gradients_;
   std::vector<ModelMemory> memories_;
-  std::vector<at::Tensor> gradients_;  // undefined before the first batch
 };
 
 }  // namespace spanlm

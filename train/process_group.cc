@@ -2,10 +2,11 @@
 #include "train/process_group.h"
 
 #include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <dlfcn.h>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -15,85 +16,109 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "engine/runtime/torch_guard.h"
+#ifdef SPANLM_WITH_CUDA
+#include "engine/runtime/device.h"
+#include "train/nccl_backend.h"
+#endif
 
 namespace spanlm {
 namespace {
 
 // How long a process waits for the others; a lost one is missed no later.
 constexpr std::chrono::seconds kTimeout{45};
-// Elements of a flat bucket: few messages, and none much larger than a cache.
-constexpr int64_t kBucketElements = int64_t{1} << 20;
 
 class GroupOfOne : public ProcessGroup {
  public:
+  using ProcessGroup::ProcessGroup;
+
   int rank() const override { return 0; }
   int size() const override { return 1; }
-  void Sum(const std::vector<at::Tensor>& /*tensors*/) override {}
+  std::function<void()> StartSum(const at::Tensor& /*tensor*/) override {
+    return [] {};
+  }
   void TakeFirst(const std::vector<at::Tensor>& /*tensors*/) override {}
   at::Tensor Stack(const at::Tensor& tensor) override { return tensor; }
 };
 
-// Consecutive tensors of one type as flat buckets, and back.
-template <typename Exchange>
-void InBuckets(const std::vector<at::Tensor>& tensors,
-               const Exchange& exchange) {
-  at::NoGradGuard no_grad;
-  for (size_t begin = 0; begin < tensors.size();) {
-    std::vector<at::Tensor> flat;
-    int64_t elements = 0;
-    size_t end = begin;
-    while (end < tensors.size() && elements < kBucketElements &&
-           tensors[end].scalar_type() == tensors[begin].scalar_type()) {
-      elements += tensors[end].numel();
-      flat.push_back(tensors[end].reshape({-1}));
-      ++end;
-    }
-    std::vector<at::Tensor> bucket = {at::cat(flat, 0)};
-    exchange(bucket);
-    int64_t offset = 0;
-    for (size_t i = begin; i < end; ++i) {
-      const int64_t count = tensors[i].numel();
-      at::Tensor(tensors[i])
-          .copy_(bucket[0].narrow(0, offset, count).view(tensors[i].sizes()));
-      offset += count;
-    }
-    begin = end;
-  }
-}
-
-class GlooGroup : public ProcessGroup {
+// Over gloo or NCCL, which see tensors of their device only.
+class BackendGroup : public ProcessGroup {
  public:
-  GlooGroup(c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo)
-      : gloo_(std::move(gloo)) {}
+  BackendGroup(at::Device device, c10::intrusive_ptr<c10d::Backend> backend)
+      : ProcessGroup(device), backend_(std::move(backend)) {}
 
-  int rank() const override { return gloo_->getRank(); }
-  int size() const override { return gloo_->getSize(); }
+  int rank() const override { return backend_->getRank(); }
+  int size() const override { return backend_->getSize(); }
 
-  void Sum(const std::vector<at::Tensor>& tensors) override {
-    InBuckets(tensors, [this](std::vector<at::Tensor>& bucket) {
-      gloo_->allreduce(bucket)->wait();
-    });
+  std::function<void()> StartSum(const at::Tensor& tensor) override {
+    std::vector<at::Tensor> here = {tensor.to(device())};
+    return [tensor, here, work = backend_->allreduce(here)] {
+      work->wait();
+      CopyBack(here[0], tensor);
+    };
   }
 
   void TakeFirst(const std::vector<at::Tensor>& tensors) override {
-    InBuckets(tensors, [this](std::vector<at::Tensor>& bucket) {
-      gloo_->broadcast(bucket)->wait();
-    });
+    for (const at::Tensor& tensor : tensors) {
+      std::vector<at::Tensor> here = {tensor.detach().to(device())};
+      backend_->broadcast(here)->wait();
+      CopyBack(here[0], tensor);
+    }
   }
 
   at::Tensor Stack(const at::Tensor& tensor) override {
-    std::vector<at::Tensor> input = {tensor.contiguous()};
+    std::vector<at::Tensor> input = {tensor.to(device()).contiguous()};
     std::vector<std::vector<at::Tensor>> outputs(1);
     for (int i = 0; i < size(); ++i) {
       outputs[0].push_back(at::empty_like(input[0]));
     }
-    gloo_->allgather(outputs, input)->wait();
+    backend_->allgather(outputs, input)->wait();
     return at::cat(outputs[0], 0);
   }
 
  private:
-  const c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
+  // Of a tensor that did not have to move, `here` is the same memory.
+  static void CopyBack(const at::Tensor& here, const at::Tensor& tensor) {
+    if (here.device() == tensor.device()) return;
+    at::NoGradGuard no_grad;
+    at::Tensor(tensor).copy_(here);
+  }
+
+  const c10::intrusive_ptr<c10d::Backend> backend_;
 };
+
+using Store = c10::intrusive_ptr<c10d::Store>;
+using Backend = c10::intrusive_ptr<c10d::Backend>;
+
+Backend NewGloo(const GroupAddress& address, const Store& store) {
+  const auto options = c10d::ProcessGroupGloo::Options::create();
+  options->timeout = kTimeout;
+  options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
+  return c10::make_intrusive<c10d::ProcessGroupGloo>(store, address.rank,
+                                                     address.size, options);
+}
+
+#ifdef SPANLM_WITH_CUDA
+absl::StatusOr<Backend> NewNccl(const GroupAddress& address,
+                                const Store& store) {
+  void* const library = dlopen(kNcclLibrary, RTLD_NOW);
+  void* const maker =
+      library == nullptr ? nullptr : dlsym(library, kNcclBackendMaker);
+  if (maker == nullptr) return absl::FailedPreconditionError(dlerror());
+  Backend backend;
+  reinterpret_cast<NcclBackendMaker*>(maker)(store, address.rank, address.size,
+                                             kTimeout, &backend);
+  return backend;
+}
+#endif
+
+absl::StatusOr<Backend> NewBackend(const GroupAddress& address,
+                                   [[maybe_unused]] at::Device device,
+                                   const Store& store) {
+#ifdef SPANLM_WITH_CUDA
+  if (device.is_cuda()) return NewNccl(address, store);
+#endif
+  return NewGloo(address, store);
+}
 
 const char* Variable(const char* name) {
   const char* value = std::getenv(name);
@@ -111,15 +136,34 @@ absl::StatusOr<int> ReadVariable(const char* name, int low, int high) {
                    low, " to ", high, " (torchrun sets it)"));
 }
 
+// The GPU of this process; LibTorch's own CUDA code is loaded with it.
+absl::StatusOr<at::Device> OpenDevice(const std::string& name) {
+  if (name == "cpu") return at::Device(at::kCPU);
+#ifdef SPANLM_WITH_CUDA
+  int index = 0;
+  if (*Variable("LOCAL_RANK") != '\0') {
+    SPANLM_ASSIGN_OR_RETURN(index, ReadVariable("LOCAL_RANK", 0, 127));
+  }
+  const absl::StatusOr<CudaDevice> device =
+      OpenCudaDevice(absl::StrCat("cuda:", index));
+  if (device.ok()) return at::Device(at::kCUDA, device->index);
+  const std::string reason(device.status().message());
+#else
+  const std::string reason = "this program was built without CUDA";
+#endif
+  return absl::InvalidArgumentError(
+      absl::StrCat("--device is \"", name, "\", but ", reason, "; want cpu"));
+}
+
 }  // namespace
 
-std::unique_ptr<ProcessGroup> ProcessGroup::Alone() {
-  return std::make_unique<GroupOfOne>();
+std::unique_ptr<ProcessGroup> ProcessGroup::Alone(at::Device device) {
+  return std::make_unique<GroupOfOne>(device);
 }
 
 absl::StatusOr<std::unique_ptr<ProcessGroup>> ProcessGroup::Connect(
-    const GroupAddress& address) {
-  if (address.size == 1) return Alone();
+    const GroupAddress& address, at::Device device) {
+  if (address.size == 1) return Alone(device);
   std::unique_ptr<ProcessGroup> group;
   const std::string place =
       absl::StrCat("process ", address.rank, " of ", address.size,
@@ -131,25 +175,24 @@ absl::StatusOr<std::unique_ptr<ProcessGroup>> ProcessGroup::Connect(
     options.numWorkers = static_cast<std::size_t>(address.size);
     options.waitWorkers = false;
     options.timeout = kTimeout;
-    const auto store =
+    const Store store =
         c10::make_intrusive<c10d::TCPStore>(address.host, options);
-    const auto gloo = c10d::ProcessGroupGloo::Options::create();
-    gloo->timeout = kTimeout;
-    gloo->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
-    group =
-        std::make_unique<GlooGroup>(c10::make_intrusive<c10d::ProcessGroupGloo>(
-            store, address.rank, address.size, gloo));
+    SPANLM_ASSIGN_OR_RETURN(const Backend backend,
+                            NewBackend(address, device, store));
+    group = std::make_unique<BackendGroup>(device, backend);
     return absl::OkStatus();
   });
   if (status.ok()) return group;
   return absl::UnavailableError(status.message());
 }
 
-absl::StatusOr<std::unique_ptr<ProcessGroup>> ProcessGroup::FromEnvironment() {
+absl::StatusOr<std::unique_ptr<ProcessGroup>> ProcessGroup::FromEnvironment(
+    const std::string& device_name) {
+  SPANLM_ASSIGN_OR_RETURN(const at::Device device, OpenDevice(device_name));
   GroupAddress address;
-  if (*Variable("WORLD_SIZE") == '\0') return Alone();
+  if (*Variable("WORLD_SIZE") == '\0') return Alone(device);
   SPANLM_ASSIGN_OR_RETURN(address.size, ReadVariable("WORLD_SIZE", 1, 4096));
-  if (address.size == 1) return Alone();
+  if (address.size == 1) return Alone(device);
   SPANLM_ASSIGN_OR_RETURN(address.rank,
                           ReadVariable("RANK", 0, address.size - 1));
   SPANLM_ASSIGN_OR_RETURN(address.port, ReadVariable("MASTER_PORT", 1, 65535));
@@ -162,7 +205,7 @@ absl::StatusOr<std::unique_ptr<ProcessGroup>> ProcessGroup::FromEnvironment() {
   // torchrun keeps the store itself where it says so.
   address.first_listens =
       absl::string_view(Variable("TORCHELASTIC_USE_AGENT_STORE")) != "True";
-  return Connect(address);
+  return Connect(address, device);
 }
 
 }  // namespace spanlm

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,34 +23,48 @@ struct GroupAddress {
   bool first_listens = true;
 };
 
-// Which process of how many this is, and what they do together. Every method is
-// called by all of them in the same order; each throws what LibTorch throws
-// where another process is lost (within a minute). One thread at a time.
+// Which process of how many this is, where it computes, and what they do
+// together. Every method is called by all of them in the same order; each
+// throws what LibTorch throws where another process is lost (within a minute).
+// Tensors may lie on the CPU or on device(), and are dense. One thread at a
+// time.
 class ProcessGroup {
  public:
+  explicit ProcessGroup(at::Device device) : device_(device) {}
   virtual ~ProcessGroup() = default;
 
   // The group that RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT name; a group
-  // of one where WORLD_SIZE is unset or 1. kInvalidArgument names the variable
-  // and its value; else Connect's errors.
-  static absl::StatusOr<std::unique_ptr<ProcessGroup>> FromEnvironment();
-  // Over gloo. kUnavailable: the others were not met within a minute.
+  // of one where WORLD_SIZE is unset or 1. `device` is "cpu", or "cuda": the
+  // GPU that LOCAL_RANK names, the first where it is unset. Call it before
+  // LibTorch makes its first tensor. kInvalidArgument names the variable and
+  // its value, or says why there is no such device; else Connect's errors.
+  static absl::StatusOr<std::unique_ptr<ProcessGroup>> FromEnvironment(
+      const std::string& device);
+  // Over gloo on the CPU, over NCCL on a GPU. kUnavailable: the others were
+  // not met within a minute.
   static absl::StatusOr<std::unique_ptr<ProcessGroup>> Connect(
-      const GroupAddress& address);
-  static std::unique_ptr<ProcessGroup> Alone();
+      const GroupAddress& address, at::Device device);
+  static std::unique_ptr<ProcessGroup> Alone(at::Device device = at::kCPU);
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
   // Whether this is the process that logs and saves.
   bool is_first() const { return rank() == 0; }
+  // Where this process computes.
+  at::Device device() const { return device_; }
 
-  // Replaces each tensor by the sum over all processes.
-  virtual void Sum(const std::vector<at::Tensor>& tensors) = 0;
+  // Begins to replace `tensor` by its sum over all processes. Whoever calls
+  // what is returned waits for that; until then nobody touches the tensor.
+  virtual std::function<void()> StartSum(const at::Tensor& tensor) = 0;
+  void Sum(const at::Tensor& tensor) { StartSum(tensor)(); }
   // Replaces each tensor by the first process's.
   virtual void TakeFirst(const std::vector<at::Tensor>& tensors) = 0;
   // The processes' tensors, of one shape, one below the other along dimension
-  // 0, in every process.
+  // 0, in every process; on device().
   virtual at::Tensor Stack(const at::Tensor& tensor) = 0;
+
+ private:
+  const at::Device device_;
 };
 
 }  // namespace spanlm

@@ -18,33 +18,37 @@ constexpr int kBarWidth = 24;
 
 }  // namespace
 
-std::string FormatProgress(const std::string& label, int64_t done,
-                           int64_t total, const std::string& unit,
-                           absl::Duration elapsed) {
-  const double fraction = total > 0
+ProgressText::ProgressText(std::string label, int64_t total, std::string unit)
+    : label_(std::move(label)), total_(total), unit_(std::move(unit)) {}
+
+std::string ProgressText::At(int64_t done, absl::Time now) {
+  if (first_done_ < 0) {
+    first_done_ = done;
+    first_time_ = now;
+  }
+  const double fraction = total_ > 0
                               ? std::min(1.0, static_cast<double>(done) /
-                                                  static_cast<double>(total))
+                                                  static_cast<double>(total_))
                               : 1.0;
-  const double seconds = absl::ToDoubleSeconds(elapsed);
-  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
-  const double left =
-      rate > 0 ? static_cast<double>(std::max<int64_t>(0, total - done)) / rate
-               : 0;
   const auto filled = static_cast<size_t>(fraction * kBarWidth);
-  return absl::StrFormat(
-      "%s [%s%s] %3.0f%% %d/%d %s, %.0f/s, %s left", label,
-      std::string(filled, '#'), std::string(kBarWidth - filled, '.'),
-      fraction * 100, done, total, unit, rate,
+  std::string line = absl::StrFormat("%s [%s%s] %3.0f%% %d/%d %s", label_,
+                                     std::string(filled, '#'),
+                                     std::string(kBarWidth - filled, '.'),
+                                     fraction * 100, done, total_, unit_);
+  const double seconds = absl::ToDoubleSeconds(now - first_time_);
+  if (done <= first_done_ || seconds <= 0) return line;
+  const double rate = static_cast<double>(done - first_done_) / seconds;
+  const double left =
+      static_cast<double>(std::max<int64_t>(0, total_ - done)) / rate;
+  absl::StrAppendFormat(
+      &line, ", %.*f/s, %s left", rate < 10 ? 2 : 0, rate,
       absl::FormatDuration(absl::Seconds(static_cast<int64_t>(left))));
+  return line;
 }
 
 ProgressLine::ProgressLine(std::string label, int64_t total, std::string unit)
-    : label_(std::move(label)),
-      total_(total),
-      unit_(std::move(unit)),
-      visible_(isatty(STDERR_FILENO) == 1),
-      start_(absl::Now()),
-      next_(start_) {}
+    : text_(std::move(label), total, std::move(unit)),
+      visible_(isatty(STDERR_FILENO) == 1) {}
 
 ProgressLine::~ProgressLine() {
   if (shown_) std::cerr << std::endl;
@@ -53,11 +57,11 @@ ProgressLine::~ProgressLine() {
 void ProgressLine::Update(int64_t done, const std::string& note) {
   if (!visible_) return;
   const absl::Time now = absl::Now();
-  if (now < next_ && done < total_) return;
+  if (now < next_ && done < text_.total()) return;
   next_ = now + kInterval;
   shown_ = true;
-  std::cerr << '\r' << FormatProgress(label_, done, total_, unit_, now - start_)
-            << (note.empty() ? "" : ", ") << note << "\x1b[K" << std::flush;
+  std::cerr << '\r' << text_.At(done, now) << (note.empty() ? "" : ", ") << note
+            << "\x1b[K" << std::flush;
 }
 
 }  // namespace spanlm

@@ -9,11 +9,32 @@
 
 namespace spanlm {
 
+// The line's text: bar, counts, rate and time left. The rate is of what is done
+// after the first call, as all before it may be an earlier run's; until more is
+// done there is none. One thread at a time.
+class ProgressText {
+ public:
+  // `unit` follows the counts, e.g. "bytes".
+  ProgressText(std::string label, int64_t total, std::string unit);
+
+  // `done` of the total at `now`; neither goes back.
+  std::string At(int64_t done, absl::Time now);
+
+  int64_t total() const { return total_; }
+
+ private:
+  const std::string label_;
+  const int64_t total_;
+  const std::string unit_;
+  int64_t first_done_ = -1;  // of the first call; −1: none yet
+  absl::Time first_time_;
+};
+
 // Rewrites a line of stderr a few times a second; silent where stderr is no
 // terminal. One thread at a time.
 class ProgressLine {
  public:
-  // `unit` follows the counts, e.g. "bytes".
+  // As ProgressText.
   ProgressLine(std::string label, int64_t total, std::string unit);
   // Leaves the last state on its own line.
   ~ProgressLine();
@@ -24,18 +45,10 @@ class ProgressLine {
   void Update(int64_t done, const std::string& note = "");
 
  private:
-  const std::string label_;
-  const int64_t total_;
-  const std::string unit_;
+  ProgressText text_;
   const bool visible_;
-  const absl::Time start_;
   absl::Time next_;
   bool shown_ = false;
 };
-
-// The line itself: bar, counts, rate, time left.
-std::string FormatProgress(const std::string& label, int64_t done,
-                           int64_t total, const std::string& unit,
-                           absl::Duration elapsed);
 
 }  // namespace spanlm

@@ -14,8 +14,9 @@ void UseThreads(int32_t threads) {
   at::set_num_threads(threads > 0 ? threads : AllowedCpuCount());
 }
 
-std::vector<RowPart> MakeRowParts(int64_t rows) {
-  const int64_t count = std::min<int64_t>(at::get_num_threads(), rows);
+std::vector<RowPart> MakeRowParts(int64_t rows, at::Device device) {
+  const int64_t threads = device.is_cpu() ? at::get_num_threads() : 1;
+  const int64_t count = std::min(threads, rows);
   std::vector<RowPart> parts;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t first = rows * i / count;

@@ -3,6 +3,8 @@
 // so that they meet once an update instead of at every operator.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -22,8 +24,8 @@ struct RowPart {
 };
 
 // `rows` in as many nearly equal parts as LibTorch has threads, at most one a
-// row. Sums depend on how many there are, on nothing else.
-std::vector<RowPart> MakeRowParts(int64_t rows);
+// row; one part on a GPU. Sums depend on how many there are, on nothing else.
+std::vector<RowPart> MakeRowParts(int64_t rows, at::Device device);
 
 // Runs body(index, parts[index]) for all parts side by side; LibTorch works
 // with one thread inside. What one of them throws is thrown here.

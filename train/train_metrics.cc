@@ -59,15 +59,17 @@ struct TrainMetrics::Instruments {
             "Of the last update or validation, per scored symbol.",
             {{"split", "valid"}});
   prometheus::Counter& bytes =
-      Counter(registry.get(), "bytes_total", "Symbols read by updates.");
+      Counter(registry.get(), "bytes_total",
+              "Symbols read by updates, skipped ones too, of all processes.");
   prometheus::Counter& overflows =
       Counter(registry.get(), "overflows_total",
               "Updates skipped because gradients were not finite (fp16).");
-  prometheus::Histogram& step_seconds = prometheus::BuildHistogram()
-                                            .Name("spanlm_train_step_seconds")
-                                            .Help("Time of an update.")
-                                            .Register(*registry)
-                                            .Add({}, StepBuckets());
+  prometheus::Histogram& step_seconds =
+      prometheus::BuildHistogram()
+          .Name("spanlm_train_step_seconds")
+          .Help("Time of an update, skipped ones too.")
+          .Register(*registry)
+          .Add({}, StepBuckets());
   prometheus::Gauge& gradient_norm =
       Gauge(registry.get(), "grad_norm", "Of the last update, before clips.");
   prometheus::Gauge& learning_rate =
@@ -76,7 +78,7 @@ struct TrainMetrics::Instruments {
       Gauge(registry.get(), "loss_scale", "Of the next update (fp16).");
   prometheus::Gauge& mean_span =
       Gauge(registry.get(), "mean_span_bytes",
-            "Mean span of all layers, ramp included; 0 for Transformer-XL.");
+            "Mean span of all heads, ramp included; 0 for Transformer-XL.");
   prometheus::Gauge& checkpoint =
       Gauge(registry.get(), "checkpoint_timestamp_seconds",
             "When checkpoint_last was last written.");
@@ -92,15 +94,20 @@ TrainMetrics::~TrainMetrics() = default;
 
 absl::StatusOr<std::unique_ptr<TrainMetrics>> TrainMetrics::Listen(
     const std::string& address) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--metrics-listen ", address, ": want HOST:PORT"));
+  }
   auto instruments = std::make_unique<Instruments>();
-  std::string bound = address;
+  std::string bound;
   // The library throws where it cannot listen.
   const absl::Status status =
       GuardTorch(absl::StrCat("--metrics-listen ", address), [&] {
         instruments->exposer =
             std::make_unique<prometheus::Exposer>(address, 1);
         instruments->exposer->RegisterCollectable(instruments->registry);
-        bound = absl::StrCat(address.substr(0, address.rfind(':')), ":",
+        bound = absl::StrCat(address.substr(0, colon + 1),
                              instruments->exposer->GetListeningPorts().front());
         return absl::OkStatus();
       });

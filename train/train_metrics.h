@@ -15,8 +15,8 @@ namespace spanlm {
 // One thread at a time.
 class TrainMetrics {
  public:
-  // Serves /metrics at "host:port", port 0 being any. kUnavailable names the
-  // address.
+  // Serves /metrics at "host:port", port 0 being any. kInvalidArgument: no such
+  // form; kUnavailable: it cannot listen there. Both name the address.
   static absl::StatusOr<std::unique_ptr<TrainMetrics>> Listen(
       const std::string& address);
   ~TrainMetrics();

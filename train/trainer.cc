@@ -182,7 +182,7 @@ void Trainer::MeetOthers() {
   at::Tensor said = at::zeros({2}, at::TensorOptions().dtype(at::kDouble));
   said[0] = stops_ ? 1 : 0;
   said[1] = group_->is_first() ? seconds_ : 0;
-  group_->Sum({said});
+  group_->Sum(said);
   stops_ = said[0].item<double>() > 0;
   seconds_ = said[1].item<double>();
 }
@@ -221,9 +221,9 @@ std::vector<StreamBatch> Trainer::NextBatches() {
 }
 
 absl::Status Trainer::Explained(absl::Status status) const {
-  if (status.ok() || !absl::StrContains(status.message(), "gloo")) {
-    return status;
-  }
+  const bool is_group = absl::StrContains(status.message(), "gloo") ||
+                        absl::StrContains(status.message(), "NCCL");
+  if (status.ok() || !is_group) return status;
   return absl::InternalError(absl::StrCat(
       "process ", group_->rank(), " of ", group_->size(),
       " lost another one, or the way to it, after update ", progress_.update,

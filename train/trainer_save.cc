@@ -72,7 +72,7 @@ absl::Status Trainer::ValidateAndKeepBest() {
         at::tensor({sum.bits, static_cast<double>(sum.scored),
                     static_cast<double>(sum.positions)},
                    at::TensorOptions().dtype(at::kDouble));
-    group_->Sum({sums});
+    group_->Sum(sums);
     sum.bits = sums[0].item<double>();
     sum.scored = static_cast<int64_t>(sums[1].item<double>());
     sum.positions = static_cast<int64_t>(sums[2].item<double>());
@@ -111,7 +111,7 @@ void Trainer::LogSpans() {
   for (const NamedTensor& parameter : model().parameters()) {
     if (!IsSpan(parameter.name)) continue;
     const at::Tensor positions =
-        (parameter.tensor.detach().to(at::kDouble).flatten() *
+        (parameter.tensor.detach().to(at::kCPU, at::kDouble).flatten() *
          static_cast<double>(options_.model.attn_span))
             .contiguous();
     const double* first = positions.const_data_ptr<double>();

@@ -67,7 +67,7 @@ int64_t CountScored(const at::Tensor& targets) {
 void Store(const at::Tensor& losses, const StreamBatch& batch,
            const RowPart& part, std::vector<float>* places) {
   const int64_t block = batch.tokens.size(1);
-  const at::Tensor dense = losses.to(at::kFloat).contiguous();
+  const at::Tensor dense = losses.to(at::kCPU, at::kFloat).contiguous();
   const float* loss = dense.const_data_ptr<float>();
   const int64_t* target = batch.targets.const_data_ptr<int64_t>();
   for (int64_t row = 0; row < part.count; ++row) {
@@ -87,7 +87,9 @@ Validation Validate(const ByteModel& model, const SymbolText& text,
                     const std::function<bool(const Validation&)>& goes_on) {
   PassOptions pass;
   pass.precision = options.precision;
-  const std::vector<RowPart> parts = MakeRowParts(options.rows.row_count);
+  const at::Device device = model.parameters().front().tensor.device();
+  const std::vector<RowPart> parts =
+      MakeRowParts(options.rows.row_count, device);
   std::vector<ModelMemory> own;
   if (memories == nullptr) {
     own = SplitRows(model.NewMemory(options.rows.row_count, pass), parts);
@@ -99,12 +101,13 @@ Validation Validate(const ByteModel& model, const SymbolText& text,
     std::vector<double> nats(parts.size());
     ForRowParts(parts, [&](size_t i, const RowPart& part) {
       at::NoGradGuard no_grad;  // a thread's own
+      const auto rows_of = [&](const at::Tensor& x) {
+        return x.narrow(0, part.first, part.count).to(device);
+      };
       const at::Tensor logits =
-          model.Forward(batch->tokens.narrow(0, part.first, part.count), pass,
-                        &(*memories)[i]);
+          model.Forward(rows_of(batch->tokens), pass, &(*memories)[i]);
       const at::Tensor losses = at::cross_entropy_loss(
-          logits.flatten(0, 1),
-          batch->targets.narrow(0, part.first, part.count).flatten(), {},
+          logits.flatten(0, 1), rows_of(batch->targets).flatten(), {},
           at::Reduction::None, kUnscored);
       nats[i] = losses.sum(at::kDouble).item<double>();
       if (options.losses != nullptr) {

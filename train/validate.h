@@ -38,14 +38,14 @@ struct ValidateOptions {
   bool whole_blocks_only = false;
 };
 
-// Scores this process's rows of `text` in one pass without dropout. kSlices:
-// all but each row's first symbol, up to rows − 1 left over at the text's end
-// are not read. kBlocks: all but each block's first; up to rows − 1 blocks left
-// over are not read. `memories`, one for each of MakeRowParts, is where the
-// rows start, and is moved on; nullptr: from the model's start. `goes_on`
-// hears the running figures after each block and says whether to go on; where
-// it does not, the result has `complete` false. The text may be too short to
-// score anything.
+// Scores this process's rows of `text` in one pass without dropout, where the
+// model lies. kSlices: all but each row's first symbol, up to rows − 1 left
+// over at the text's end are not read. kBlocks: all but each block's first; up
+// to rows − 1 blocks left over are not read. `memories`, one for each of
+// MakeRowParts, is where the rows start, and is moved on; nullptr: from the
+// model's start. `goes_on` hears the running figures after each block and says
+// whether to go on; where it does not, the result has `complete` false. The
+// text may be too short to score anything.
 Validation Validate(
     const ByteModel& model, const SymbolText& text,
     const ValidateOptions& options,

@@ -22,7 +22,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kPrefixSize = 8;
-constexpr uint64_t kMaxHeaderSize = 100'000'000;  // the format's own bound
+// Far above any model's; what is parsed takes some twenty times as much.
+constexpr uint64_t kMaxHeaderSize = uint64_t{1} << 24;
 constexpr size_t kMaxDimensions = 64;
 constexpr int kMaxDepth = 3;  // { name: { "shape": [ … ] } }
 constexpr char kMetadata[] = "__metadata__";

@@ -86,13 +86,14 @@ void AdaptiveSpan::AddLayer(const std::string& prefix, at::ScalarType type) {
 
 absl::Status AdaptiveSpan::Load(const TensorSource& source) {
   for (const NamedTensor& parameter : parameters_) {
-    SPANLM_RETURN_IF_ERROR(CopyFrom(source, parameter.name, parameter.tensor));
+    SPANLM_RETURN_IF_ERROR(
+        LoadFinite(source, parameter.name, parameter.tensor));
   }
   buffers_.clear();
   for (size_t i = 0; i < layers_.size(); ++i) {
     const std::string name = absl::StrCat("layers.", i, ".", kMaskTemplate);
     if (!IsStored(source, name)) continue;
-    SPANLM_RETURN_IF_ERROR(CopyFrom(source, name, layers_[i].mask_template));
+    SPANLM_RETURN_IF_ERROR(LoadFinite(source, name, layers_[i].mask_template));
     AddBuffer(name, layers_[i].mask_template);
   }
   ClampSpans();

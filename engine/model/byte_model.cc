@@ -5,11 +5,34 @@
 
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "engine/model/adaptive_span.h"
 #include "engine/model/transformer_xl.h"
 
 namespace spanlm {
+namespace {
+
+// A stranger's config may ask for any length.
+constexpr int64_t kMaxMemoryBytes = int64_t{1} << 32;
+
+// Whether what each row remembers between blocks keeps to the bound.
+absl::Status CheckMemory(const ByteModel& model) {
+  const ModelConfig& config = model.config();
+  int64_t positions = int64_t{config->n_layer} * config->mem_len;
+  for (const LayerWindow& layer : model.windows()) {
+    positions += layer.cache_rows;
+  }
+  const int64_t bytes =
+      positions * config->d_model * static_cast<int64_t>(sizeof(float));
+  if (bytes <= kMaxMemoryBytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("this model's memory of a text takes ", bytes,
+                   " bytes, want at most ", kMaxMemoryBytes));
+}
+
+}  // namespace
 
 int64_t ByteModel::parameter_count() const {
   int64_t count = 0;
@@ -58,6 +81,7 @@ absl::StatusOr<std::unique_ptr<ByteModel>> LoadByteModel(
     at::ScalarType type) {
   std::unique_ptr<ByteModel> model = NewByteModel(config, type, &source);
   SPANLM_RETURN_IF_ERROR(model->Load(source));
+  SPANLM_RETURN_IF_ERROR(CheckMemory(*model));
   return model;
 }
 

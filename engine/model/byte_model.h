@@ -88,7 +88,9 @@ std::unique_ptr<ByteModel> NewByteModel(const ModelConfig& config,
                                         at::ScalarType type = at::kFloat,
                                         const TensorSource* source = nullptr);
 
-// The model of an opened directory or of an import's tensors.
+// The model of an opened directory or of an import's tensors. Errors are
+// Load's, and kResourceExhausted: what one row remembers would take more than
+// 4 GiB.
 absl::StatusOr<std::unique_ptr<ByteModel>> LoadByteModel(
     const ModelConfig& config, const TensorSource& source,
     at::ScalarType type = at::kFloat);

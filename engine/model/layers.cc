@@ -107,6 +107,14 @@ absl::Status CopyFrom(const TensorSource& source, const std::string& name,
   return absl::OkStatus();
 }
 
+absl::Status LoadFinite(const TensorSource& source, const std::string& name,
+                        at::Tensor target) {
+  SPANLM_RETURN_IF_ERROR(CopyFrom(source, name, target));
+  if (at::isfinite(target).all().item<bool>()) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("tensor ", name, " holds what is not a finite number"));
+}
+
 at::Tensor KeepLastRows(const at::Tensor& memory, const at::Tensor& input,
                         int64_t count) {
   at::NoGradGuard no_grad;

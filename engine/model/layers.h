@@ -79,6 +79,10 @@ at::Tensor Apply(const FeedForward& layer, const at::Tensor& x,
 // kNotFound or kDataLoss (another shape) names the tensor.
 absl::Status CopyFrom(const TensorSource& source, const std::string& name,
                       at::Tensor target);
+// The same; kDataLoss names a tensor that holds what is not a finite number,
+// too.
+absl::Status LoadFinite(const TensorSource& source, const std::string& name,
+                        at::Tensor target);
 
 // The last `count` rows of (memory ⊕ input), cut off from the graph; fewer
 // where there are fewer. Both [batch, rows, d_model].

@@ -99,12 +99,13 @@ absl::Status TransformerXl::Load(const TensorSource& source) {
         "tensor ", kOutput, ": the output of this model is its embedding"));
   }
   for (const NamedTensor& parameter : parameters_) {
-    SPANLM_RETURN_IF_ERROR(CopyFrom(source, parameter.name, parameter.tensor));
+    SPANLM_RETURN_IF_ERROR(
+        LoadFinite(source, parameter.name, parameter.tensor));
   }
   // Stored frequencies may be half-rounded, and then the model wants those.
   const std::string& name = buffers_[0].name;
   if (!source.Find(name).ok()) return absl::OkStatus();
-  return CopyFrom(source, name, frequencies_);
+  return LoadFinite(source, name, frequencies_);
 }
 
 void TransformerXl::Initialize(Initialization /*initialization*/,

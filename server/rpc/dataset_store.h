@@ -56,8 +56,9 @@ class DatasetFile {
 
   // As it was opened.
   const FileStamp& stamp() const { return stamp_; }
-  // Replaces `*bytes` by those from `offset` on, `count` of them. kDataLoss if
-  // the file has shrunk or cannot be read.
+  // Replaces `*bytes` by those from `offset` on, `count` of them, and has the
+  // system fetch as many behind them. kDataLoss if the file has shrunk or
+  // cannot be read.
   absl::Status Read(int64_t offset, int64_t count, std::string* bytes) const;
 
  private:

@@ -3,8 +3,10 @@
 
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "CLI/CLI.hpp"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_dir.h"
 
@@ -37,6 +39,23 @@ TEST_F(EnvironmentAndConfigTest, PrefersFlagToEnvironmentToFile) {
 
   EXPECT_EQ(Parsed("--config " + file_), 3);
   EXPECT_EQ(Parsed("--config " + file_ + " --max-bytes 4"), 4);
+}
+
+TEST_F(EnvironmentAndConfigTest, RefusesAFileOfUnknownOptionsAndNamesThem) {
+  const std::pair<std::string, std::string> cases[] = {
+      {"maxbytes = 2\n", "maxbytes"},
+      {"[section]\nmax-bytes = 2\n", "section.max-bytes"},
+      {"a = [1,\nb", "a"}};
+  for (const auto& [text, name] : cases) {
+    try {
+      Parsed("--config " + folder_.Write("b.toml", text));
+      ADD_FAILURE() << text;
+    } catch (const CLI::ConfigError& error) {
+      EXPECT_THAT(error.what(),
+                  testing::StartsWith("--config: the file sets " + name))
+          << text;
+    }
+  }
 }
 
 TEST_F(EnvironmentAndConfigTest, TakesAnEmptyVariableForNone) {

@@ -206,7 +206,7 @@ TEST_F(ExactEvaluationTest, AdaptiveSpanServedEqualsEvalLm) {
          "--batch-size",
          "8",
          "--max-update",
-         "80",
+         "300",
          "--save-dir",
          runs});
 
@@ -241,7 +241,7 @@ TEST_F(ExactEvaluationTest, TransformerXlServedEqualsEvalLm) {
          "--batch-size",
          "8",
          "--max-update",
-         "60",
+         "300",
          "--save-dir",
          runs});
   Train({"import", runs + "/checkpoint_last", model, "--set",

@@ -95,6 +95,7 @@ TEST_F(RecipeCommandsTest, AdaptiveSpan) {
 
   const Outcome evaluate = Run(kEvaluateAdaptiveSpan);
   ASSERT_EQ(evaluate.exit_code, 0) << evaluate.err;
+  EXPECT_THAT(evaluate.err, HasSubstr("without effect: --user-dir"));
   EXPECT_THAT(evaluate.out,
               AllOf(ContainsRegex("Evaluated [0-9,]+ tokens in "),
                     ContainsRegex("Loss \\(base 2\\): [0-9.]+, Perplexity")));

@@ -8,22 +8,40 @@
 namespace spanlm {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
+const absl::Time kStart = absl::FromUnixSeconds(1000);
+
 TEST(ProgressLineTest, ShowsShareRateAndTimeLeft) {
-  const std::string line =
-      FormatProgress("eval", 250, 1000, "bytes", absl::Seconds(5));
+  ProgressText text("eval", 1000, "bytes");
+  text.At(0, kStart);
+  const std::string line = text.At(250, kStart + absl::Seconds(5));
 
   EXPECT_THAT(line, HasSubstr("eval [######..................]  25%"));
-  EXPECT_THAT(line, HasSubstr("250/1000 bytes, 50/s, 15s left"));
+  EXPECT_THAT(line, EndsWith("250/1000 bytes, 50/s, 15s left"));
+}
+
+// A run that goes on at update 600 has not done those 600 just now.
+TEST(ProgressLineTest, RateIsOfWhatIsDoneAfterTheFirstCall) {
+  ProgressText text("train", 1000, "updates");
+
+  EXPECT_THAT(text.At(600, kStart), EndsWith(" 60% 600/1000 updates"));
+  EXPECT_THAT(text.At(610, kStart + absl::Seconds(5)),
+              EndsWith("610/1000 updates, 2.00/s, 3m15s left"));
+  EXPECT_THAT(text.At(620, kStart + absl::Seconds(80)),
+              EndsWith("620/1000 updates, 0.25/s, 25m20s left"));
 }
 
 TEST(ProgressLineTest, HoldsAtTheEdges) {
-  EXPECT_THAT(FormatProgress("a", 0, 10, "bytes", absl::ZeroDuration()),
-              HasSubstr("  0%"));
-  EXPECT_THAT(FormatProgress("a", 0, 0, "bytes", absl::Seconds(1)),
-              HasSubstr("100%"));
-  EXPECT_THAT(FormatProgress("a", 12, 10, "bytes", absl::Seconds(1)),
+  const auto after_a_second = [](int64_t done, int64_t total) {
+    ProgressText text("a", total, "bytes");
+    text.At(0, kStart);
+    return text.At(done, kStart + absl::Seconds(1));
+  };
+  EXPECT_THAT(after_a_second(0, 10), EndsWith("  0% 0/10 bytes"));
+  EXPECT_THAT(after_a_second(0, 0), HasSubstr("100%"));
+  EXPECT_THAT(after_a_second(12, 10),
               HasSubstr("[########################] 100%"));
 }
 

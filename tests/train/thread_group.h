@@ -59,19 +59,20 @@ class ThreadMeeting {
 class ThreadGroup : public ProcessGroup {
  public:
   ThreadGroup(ThreadMeeting* meeting, int rank)
-      : meeting_(meeting), rank_(rank) {}
+      : ProcessGroup(at::kCPU), meeting_(meeting), rank_(rank) {}
 
   int rank() const override { return rank_; }
   int size() const override { return meeting_->size(); }
 
-  void Sum(const std::vector<at::Tensor>& tensors) override {
-    at::NoGradGuard no_grad;
-    const auto all = meeting_->Meet(rank_, tensors);
-    for (size_t i = 0; i < tensors.size(); ++i) {
-      at::Tensor sum = all[0][i].clone();
-      for (size_t rank = 1; rank < all.size(); ++rank) sum.add_(all[rank][i]);
-      at::Tensor(tensors[i]).copy_(sum);
-    }
+  // Met by who waits: all of them start and wait in one order.
+  std::function<void()> StartSum(const at::Tensor& tensor) override {
+    return [this, tensor] {
+      at::NoGradGuard no_grad;
+      const auto all = meeting_->Meet(rank_, {tensor});
+      at::Tensor sum = all[0][0].clone();
+      for (size_t rank = 1; rank < all.size(); ++rank) sum.add_(all[rank][0]);
+      at::Tensor(tensor).copy_(sum);
+    };
   }
   void TakeFirst(const std::vector<at::Tensor>& tensors) override {
     at::NoGradGuard no_grad;

@@ -23,6 +23,7 @@
 #include "train/corpus.h"
 #include "train/evaluate_stream.h"
 #include "train/exit_codes.h"
+#include "train/inert_flags.h"
 #include "train/model_overrides.h"
 #include "train/model_source.h"
 #include "train/model_text.h"
@@ -293,9 +294,14 @@ void AddFlags(CLI::App* command, EvalLmOptions* options) {
   command->add_option("--kv", options->kv, "fp32, bf16 or int8");
   command->add_option("--threads", options->threads,
                       "0: one for each core allowed");
-  command->add_option("--user-dir", "without effect: models are built in");
   command->add_flag("--json", options->json,
                     "print one JSON object for each part");
+  AddInertFlags(command,
+                {{"--user-dir", "both architectures are built in"},
+                 {"--required-batch-size-multiple", "batches are whole"},
+                 {"--no-progress-bar",
+                  "there is none where output is no terminal", false}},
+                &options->without_effect);
 }
 
 }  // namespace
@@ -306,6 +312,7 @@ void AddEvalLmCommand(CLI::App& app, int* exit_code) {
       app.add_subcommand("eval-lm", "Evaluates a model in bits per byte.");
   AddFlags(command, options.get());
   command->callback([options, exit_code] {
+    ReportInertFlags(options->without_effect);
     *exit_code = Report(RunEvalLm(*options, std::cout));
   });
 }

@@ -29,6 +29,7 @@ struct EvalLmOptions {
   std::string kv = "fp32";
   int32_t threads = 0;  // 0: one for each core allowed
   bool json = false;
+  std::vector<std::string> without_effect;  // flags given
 };
 
 // Registers the subcommand; when chosen it runs and sets `*exit_code`, which

@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <csignal>
-#include <iostream>
 #include <memory>
 #include <string>
 
@@ -14,6 +13,7 @@
 #include "base/status_macros.h"
 #include "train/commands/train_flags.h"
 #include "train/exit_codes.h"
+#include "train/inert_flags.h"
 #include "train/process_group.h"
 #include "train/trainer.h"
 
@@ -34,12 +34,8 @@ absl::StatusOr<TrainEnd> RunTraining(const TrainFlags& flags) {
   std::signal(SIGTERM, RequestStop);
   std::signal(SIGINT, RequestStop);
   SPANLM_ASSIGN_OR_RETURN(const std::unique_ptr<ProcessGroup> group,
-                          ProcessGroup::FromEnvironment());
-  if (group->is_first()) {
-    for (const std::string& flag : flags.without_effect) {
-      std::cerr << "info: without effect: " << flag << "\n";
-    }
-  }
+                          ProcessGroup::FromEnvironment(flags.device));
+  if (group->is_first()) ReportInertFlags(flags.without_effect);
   SPANLM_ASSIGN_OR_RETURN(
       const std::unique_ptr<Trainer> trainer,
       Trainer::Create(options, &stop_requested, group.get()));

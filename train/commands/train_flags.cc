@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "train/inert_flags.h"
 
 namespace spanlm {
 namespace {
@@ -244,8 +245,9 @@ void AddRunFlags(CLI::App* command, TrainFlags* flags) {
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
   command->add_flag("--fp16", flags->fp16, "--precision fp16");
   command->add_flag("--bf16", flags->bf16, "--precision bf16");
-  add("--device", flags->device, "where to compute")
-      ->check(CLI::IsMember({"cpu"}));
+  add("--device", flags->device,
+      "where to compute; cuda: the GPU that LOCAL_RANK names, or the first")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
   add("--metrics-listen", options.metrics_listen,
       "host:port of Prometheus metrics, port 0: any; none by default");
   add("--threads", options.threads, "0: one for each core allowed");
@@ -288,8 +290,8 @@ void AddSemanticsFlags(CLI::App* command, TrainFlags* flags) {
 }
 
 // Flags of fairseq's that have no meaning here.
-void AddIgnoredFlags(CLI::App* command, TrainFlags* flags) {
-  static const std::pair<const char*, const char*> kOptions[] = {
+const std::vector<InertFlag>& InertTrainFlags() {
+  static const auto* const flags = new std::vector<InertFlag>{
       {"--user-dir", "both architectures are built in"},
       {"--batch-size-valid", "every part is read in rows of --batch-size"},
       {"--num-workers", "reading needs no process of its own"},
@@ -297,33 +299,12 @@ void AddIgnoredFlags(CLI::App* command, TrainFlags* flags) {
       {"--distributed-world-size", "WORLD_SIZE says it"},
       {"--distributed-port", "MASTER_PORT says it"},
       {"--required-batch-size-multiple", "batches are whole"},
+      {"--fp16-no-flatten-grads", "gradients are never flattened", false},
+      {"--no-progress-bar", "there is none where output is no terminal", false},
+      {"--skip-invalid-size-inputs-valid-test", "no input has a wrong size",
+       false},
   };
-  static const std::pair<const char*, const char*> kFlags[] = {
-      {"--fp16-no-flatten-grads", "gradients are never flattened"},
-      {"--no-progress-bar", "there is none where output is no terminal"},
-      {"--skip-invalid-size-inputs-valid-test", "no input has a wrong size"},
-  };
-  const char* const group = "Accepted without effect";
-  for (const auto& [name, reason] : kOptions) {
-    command
-        ->add_option_function<std::string>(
-            name,
-            [flags, name = name, reason = reason](const std::string&) {
-              flags->without_effect.push_back(absl::StrCat(name, ": ", reason));
-            },
-            reason)
-        ->group(group);
-  }
-  for (const auto& [name, reason] : kFlags) {
-    command
-        ->add_flag_callback(
-            name,
-            [flags, name = name, reason = reason] {
-              flags->without_effect.push_back(absl::StrCat(name, ": ", reason));
-            },
-            reason)
-        ->group(group);
-  }
+  return *flags;
 }
 
 }  // namespace
@@ -336,7 +317,7 @@ void AddTrainFlags(CLI::App* command, TrainFlags* flags) {
   AddModelFlags(command, flags);
   AddRecipeFlags(command, flags);
   AddSemanticsFlags(command, flags);
-  AddIgnoredFlags(command, flags);
+  AddInertFlags(command, InertTrainFlags(), &flags->without_effect);
 }
 
 absl::StatusOr<TrainOptions> ResolveTrainFlags(const TrainFlags& flags) {

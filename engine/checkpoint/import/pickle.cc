@@ -13,7 +13,7 @@
 namespace spanlm {
 namespace {
 
-constexpr size_t kMaxStack = size_t{1} << 20;
+constexpr size_t kMaxHeld = size_t{1} << 20;  // on the stack and remembered
 constexpr uint64_t kMaxProtocol = 5;
 
 absl::Status Wrong(absl::string_view what) { return absl::DataLossError(what); }
@@ -34,9 +34,9 @@ class PickleMachine {
       }
       const absl::Status status = Step(static_cast<unsigned char>(opcode));
       if (!status.ok()) return At(start, status);
-      if (stack_.size() + marks_.size() > kMaxStack) {
+      if (stack_.size() + marks_.size() + memo_.size() > kMaxHeld) {
         return absl::FailedPreconditionError(
-            absl::StrCat("pickle: more than ", kMaxStack, " values at once"));
+            absl::StrCat("pickle: more than ", kMaxHeld, " values at once"));
       }
     }
     return Wrong("pickle: ends without its STOP");

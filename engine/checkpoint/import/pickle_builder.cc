@@ -17,7 +17,7 @@ constexpr size_t kMaxNameSize = 1024;  // of classes and storages
 
 struct StorageClass {
   absl::string_view name;
-  DType dtype;
+  DType dtype = DType::kF32;
 };
 constexpr StorageClass kStorageClasses[] = {
     {"FloatStorage", DType::kF32},     {"HalfStorage", DType::kF16},
@@ -59,14 +59,17 @@ absl::StatusOr<PickleId> PickleBuilder::Add(PickleNode node) {
         absl::StrCat("more than ", kMaxNodes, " values"));
   }
   // Containers made of others copy them, which a short pickle can repeat.
-  item_count_ += node.items.size();
-  if (item_count_ > kMaxItems) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("more than ", kMaxItems, " elements"));
-  }
+  SPANLM_RETURN_IF_ERROR(CountItems(node.items.size()));
   SPANLM_RETURN_IF_ERROR(CountBytes(node.text.size() + node.name.size()));
   pickle_.nodes_.push_back(std::move(node));
   return static_cast<PickleId>(pickle_.nodes_.size() - 1);
+}
+
+absl::Status PickleBuilder::CountItems(size_t items) {
+  item_count_ += items;
+  if (item_count_ <= kMaxItems) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("more than ", kMaxItems, " elements"));
 }
 
 absl::Status PickleBuilder::CountBytes(size_t bytes) {
@@ -80,14 +83,6 @@ absl::StatusOr<PickleId> PickleBuilder::AddInt(PickleKind kind, int64_t value) {
   PickleNode node;
   node.kind = kind;
   node.integer = value;
-  return Add(std::move(node));
-}
-
-absl::StatusOr<PickleId> PickleBuilder::AddText(PickleKind kind,
-                                                absl::string_view text) {
-  PickleNode node;
-  node.kind = kind;
-  node.text = std::string(text);
   return Add(std::move(node));
 }
 
@@ -118,6 +113,7 @@ absl::Status PickleBuilder::Append(PickleId container,
       node.kind != PickleKind::kRecord) {
     return Wrong("elements for something that is not a list or set");
   }
+  SPANLM_RETURN_IF_ERROR(CountItems(items.size()));
   node.items.insert(node.items.end(), items.begin(), items.end());
   return absl::OkStatus();
 }
@@ -129,6 +125,7 @@ absl::Status PickleBuilder::AppendPairs(PickleId dict,
     return Wrong("entries for something that is not a dict");
   }
   if (items.size() % 2 != 0) return Wrong("a key without a value");
+  SPANLM_RETURN_IF_ERROR(CountItems(items.size()));
   node.items.insert(node.items.end(), items.begin(), items.end());
   return absl::OkStatus();
 }

@@ -31,7 +31,6 @@ class PickleBuilder {
     return Add(std::move(node));
   }
   absl::StatusOr<PickleId> AddInt(PickleKind kind, int64_t value);
-  absl::StatusOr<PickleId> AddText(PickleKind kind, absl::string_view text);
   absl::StatusOr<PickleId> AddItems(PickleKind kind,
                                     absl::Span<const PickleId> items);
   absl::StatusOr<PickleId> AddGlobal(absl::string_view module,
@@ -57,7 +56,8 @@ class PickleBuilder {
   absl::StatusOr<PickleId> RebuildDict(const PickleNode& args);
   absl::StatusOr<PickleId> AddRecord(PickleId callable, PickleId args);
   absl::StatusOr<PickleId> AddStorage(const PickleNode& id);
-  // kFailedPrecondition: with these, more bytes than any checkpoint has.
+  // kFailedPrecondition: with these, more than any checkpoint has.
+  absl::Status CountItems(size_t items);
   absl::Status CountBytes(size_t bytes);
 
   Pickle pickle_;

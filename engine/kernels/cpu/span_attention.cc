@@ -6,6 +6,7 @@
 #include "engine/kernels/span_attention.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 
 #include "engine/kernels/cpu/attention_task.h"
@@ -284,6 +285,8 @@ namespace spanlm::kernels {
 
 HWY_EXPORT(Run);
 
+constexpr uintptr_t kScratchAlignment = 64;  // a line, the widest vector
+
 int64_t SpanAttentionTasks(const SpanAttentionArgs& args) {
   return (int64_t{args.rows} + kTileRows - 1) / kTileRows * args.heads;
 }
@@ -311,6 +314,9 @@ const char* SpanAttentionCpu(const SpanAttentionArgs& args, int64_t begin,
   }
   if (args.empty_start && args.min_distance != 0) {
     return "span attention: empty_start needs min_distance 0";
+  }
+  if (reinterpret_cast<uintptr_t>(scratch) % kScratchAlignment != 0) {
+    return "span attention: scratch not aligned to 64 bytes";
   }
   if (begin < end) HWY_DYNAMIC_DISPATCH(Run)(args, begin, end, scratch);
   return nullptr;

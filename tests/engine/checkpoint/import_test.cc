@@ -215,10 +215,10 @@ TEST_F(ImportTest, ReadsFairseqsAdaptiveSpan) {
 }
 
 TEST_F(ImportTest, SaysThatFairseqsFileDoesNotHoldTheRamp) {
-  const std::string path = WriteFairseq(
-      text::StateDict(TinyTensors(PublishedAdaptiveSpan()), "decoder.model.",
-                      &storages_),
-      text::Dict({{"vocab_size", text::Int(50)}}));
+  const std::string path =
+      WriteFairseq(text::StateDict(TinyTensors(PublishedAdaptiveSpan()),
+                                   "decoder.model.", &storages_),
+                   text::Dict({{"vocab_size", text::Int(50)}}));
 
   ASSERT_OK_AND_ASSIGN(const ModelContents contents, ImportModel(path, {}));
 

@@ -328,6 +328,26 @@ TEST(PickleTest, BoundsWhatAShortPickleCanBlowUp) {
               StatusIs(absl::StatusCode::kDataLoss, "class name"));
 }
 
+// A byte each: what is remembered takes some fifty.
+TEST(PickleTest, BoundsWhatItRemembers) {
+  EXPECT_THAT(Pickle::Parse("N" + std::string(3 << 20, '\x94')),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "more than 1048576 values at once"));
+}
+
+TEST(PickleTest, BoundsTheElementsThatAContainerIsGiven) {
+  const std::string more = "(N" + std::string((1 << 20) - 5, '2');
+  for (const auto& [container, append] :
+       {std::pair("]", "e"), std::pair("}", "u")}) {
+    std::string bomb = container;
+    for (int i = 0; i < 17; ++i) bomb += more + append;
+
+    EXPECT_THAT(Pickle::Parse(bomb),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         "more than 16777216 elements"));
+  }
+}
+
 TEST(PickleTest, BoundsTheNamesThatObjectsOfAClassRepeat) {
   std::string bomb =
       text::Global(std::string(1000, 'm'), std::string(1000, 'n')) + "q\x01";

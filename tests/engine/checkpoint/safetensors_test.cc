@@ -133,6 +133,8 @@ TEST(SafetensorsTest, RefusesHostileHeaders) {
       {"1234567", "too short"},
       {std::string(8, '\xff'), "claims"},
       {std::string("\x10\0\0\0\0\0\0\0{}", 10), "claims 16 bytes"},
+      {File(std::string((1 << 24) + 8, ' '), ""),
+       "claims 16777224 bytes, want at most 16777216"},
       {File("", ""), "not a JSON object"},
       {File("{", ""), "not a JSON object"},
       {File("[]", ""), "not a JSON object"},

@@ -6,6 +6,7 @@
 
 #include "engine/kernels/reference/span_attention.h"
 #include "gtest/gtest.h"
+#include "hwy/aligned_allocator.h"
 
 namespace spanlm::kernels {
 namespace {
@@ -140,9 +141,11 @@ std::vector<float> RunStep(AttentionModel* model, const StepRows& step,
   args.row_chunk = row_chunk.data();
   args.out = out.data();
   args.out_row_stride = dim;
-  std::vector<float> scratch(
-      static_cast<size_t>(SpanAttentionScratchFloats(args)), NAN);
-  EXPECT_EQ(SpanAttentionCpu(args, 0, SpanAttentionTasks(args), scratch.data()),
+  const int64_t scratch_floats = SpanAttentionScratchFloats(args);
+  const auto scratch =
+      hwy::AllocateAligned<float>(static_cast<size_t>(scratch_floats));
+  std::fill_n(scratch.get(), scratch_floats, NAN);
+  EXPECT_EQ(SpanAttentionCpu(args, 0, SpanAttentionTasks(args), scratch.get()),
             nullptr);
   if (reference != nullptr) {
     *reference = SpanAttentionReference(args, cache.key, cache.key_row_stride);

@@ -253,6 +253,9 @@ TEST(SpanAttentionTest, RefusesArgumentsOutOfBounds) {
 
   EXPECT_THAT(std::string(SpanAttentionCpu(args, 0, 2, nullptr)),
               HasSubstr("tasks out of range"));
+  alignas(64) float scratch[2] = {};
+  EXPECT_THAT(std::string(SpanAttentionCpu(args, 0, 1, scratch + 1)),
+              HasSubstr("scratch not aligned"));
   args.empty_start = true;
   EXPECT_THAT(std::string(SpanAttentionCpu(args, 0, 1, nullptr)),
               HasSubstr("empty_start"));

@@ -214,5 +214,38 @@ TEST(ByteModelTest, NamesATensorThatIsMissingOrMisshapen) {
   }
 }
 
+TEST(ByteModelTest, NamesATensorThatHoldsWhatIsNoNumber) {
+  for (const ModelFields& fields :
+       {SmallAdaptiveSpan(), SmallTransformerXl()}) {
+    const MemoryModel whole = RandomModel(fields, kSpans, 3);
+    for (const std::string& name : whole.tensors.names()) {
+      for (const float bad : {NAN, INFINITY}) {
+        MemoryModel memory = whole;
+        std::vector<float> values = whole.tensors.Get(name);
+        values.back() = bad;
+        ASSERT_OK_AND_ASSIGN(const TensorView view, whole.tensors.Find(name));
+        memory.tensors.Set(name, view.shape, values);
+
+        EXPECT_THAT(LoadByteModel(memory.config, memory.tensors),
+                    StatusIs(absl::StatusCode::kDataLoss, name.c_str()));
+      }
+    }
+  }
+}
+
+// A config.json of a few bytes may ask for any memory length.
+TEST(ByteModelTest, RefusesAMemoryPastItsBound) {
+  ModelFields fields = SmallTransformerXl();
+  fields.mem_len = 1 << 24;
+  const MemoryModel just = RandomModel(fields, kSpans, 3);
+  EXPECT_OK(LoadByteModel(just.config, just.tensors));  // 2 layers of 32: 4 GiB
+  fields.n_layer = 3;
+  const MemoryModel beyond = RandomModel(fields, kSpans, 3);
+
+  EXPECT_THAT(LoadByteModel(beyond.config, beyond.tensors),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       "takes 6442450944 bytes, want at most 4294967296"));
+}
+
 }  // namespace
 }  // namespace spanlm
