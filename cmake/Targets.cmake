@@ -40,11 +40,13 @@ function(spanlm_binary name)
   target_compile_definitions(${name} PRIVATE SPANLM_VERSION="${PROJECT_VERSION}")
 endfunction()
 
-# spanlm_test(name SRCS ... DEPS ... [LABEL unit] [HEADERS_OF base_test]): one
-# executable a folder; CTest names are Suite.Test. HEADERS_OF names the test
-# whose precompiled header it shares, base_test or attention_test.
+# spanlm_test(name SRCS ... DEPS ... [LABEL unit] [TIMEOUT 300] [SERIAL]
+# [HEADERS_OF base_test]): one executable a folder; CTest names are Suite.Test.
+# SERIAL: each runs alone. HEADERS_OF names the test whose precompiled header it
+# shares, base_test or attention_test.
 function(spanlm_test name)
-  cmake_parse_arguments(arg "" "LABEL;TIMEOUT;HEADERS_OF" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(arg
+    "SERIAL" "LABEL;TIMEOUT;HEADERS_OF" "SRCS;DEPS" ${ARGN})
   if(NOT arg_LABEL)
     set(arg_LABEL unit)
   endif()
@@ -69,9 +71,13 @@ function(spanlm_test name)
     target_precompile_headers(spanlm_${name}
       REUSE_FROM spanlm_${arg_HEADERS_OF})
   endif()
+  # Tests run side by side: LibTorch's threads wait asleep, or they would take
+  # each other's cores.
   gtest_discover_tests(spanlm_${name}
     DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
+    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
+               RUN_SERIAL ${arg_SERIAL}
+               ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
 
 # spanlm_bench(name SRCS ... DEPS ...): a Google Benchmark program in bin/.

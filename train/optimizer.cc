@@ -3,6 +3,7 @@
 
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -65,6 +66,12 @@ class AdagradWithGradClip : public Optimizer {
     const at::Tensor& parameter = parameters_[piece.tensor].tensor;
     const at::Tensor gradient = parameter.grad();
     if (!gradient.defined()) return;
+    if (!parameter.is_cpu()) {
+      const at::Tensor x = piece.Of(gradient);
+      at::Tensor sum = piece.Of(sums_[piece.tensor]).addcmul_(x, x);
+      piece.Of(parameter.detach()).addcdiv_(x, sum.sqrt().add_(1e-10), -rate);
+      return;
+    }
     AT_DISPATCH_FLOATING_TYPES(parameter.scalar_type(), "Adagrad", [&] {
       scalar_t* p = parameter.data_ptr<scalar_t>();
       const scalar_t* g = gradient.const_data_ptr<scalar_t>();
@@ -139,6 +146,18 @@ class Adam : public Optimizer {
                            ? options_.adam_eps
                            : options_.adam_eps / correct2;
     const double decay = parameter.dim() == 2 ? options_.weight_decay * lr : 0;
+    if (!parameter.is_cpu()) {
+      const at::Tensor x = piece.Of(gradient) * factor;
+      at::Tensor mean = piece.Of(means_[piece.tensor]);
+      at::Tensor square = piece.Of(squares_[piece.tensor]);
+      mean.mul_(options_.beta1).add_(x, 1 - options_.beta1);
+      square.mul_(options_.beta2).addcmul_(x, x, 1 - options_.beta2);
+      piece.Of(parameter.detach())
+          .mul_(1 - decay)
+          .addcdiv_(mean, square.sqrt().div_(correct2).add_(eps),
+                    -lr / correct1);
+      return;
+    }
     AT_DISPATCH_FLOATING_TYPES(parameter.scalar_type(), "Adam", [&] {
       scalar_t* p = parameter.data_ptr<scalar_t>();
       const scalar_t* g = gradient.const_data_ptr<scalar_t>();

@@ -26,15 +26,17 @@ struct ParameterPiece {
   }
 };
 
-// Cut at fixed places, so that sums over pieces do not depend on threads.
+// Cut at fixed places, so that sums over pieces do not depend on threads; on a
+// GPU a tensor is one piece.
 inline std::vector<ParameterPiece> CutIntoPieces(
     const std::vector<NamedTensor>& parameters) {
   constexpr int64_t kPieceElements = 1 << 15;
   std::vector<ParameterPiece> pieces;
   for (size_t i = 0; i < parameters.size(); ++i) {
     const int64_t size = parameters[i].tensor.numel();
-    for (int64_t begin = 0; begin < size; begin += kPieceElements) {
-      pieces.push_back({i, begin, std::min(begin + kPieceElements, size)});
+    const int64_t most = parameters[i].tensor.is_cpu() ? kPieceElements : size;
+    for (int64_t begin = 0; begin < size; begin += most) {
+      pieces.push_back({i, begin, std::min(begin + most, size)});
     }
   }
   return pieces;

@@ -217,7 +217,7 @@ absl::StatusOr<at::Tensor> ReadTensor(const TensorSource& source,
 }  // namespace
 
 TensorData ToTensorData(const std::string& name, const at::Tensor& tensor) {
-  const at::Tensor dense = tensor.detach().contiguous();
+  const at::Tensor dense = tensor.detach().cpu().contiguous();
   TensorData data;
   data.name = name;
   data.dtype = DTypeOf(dense.scalar_type());
@@ -295,7 +295,8 @@ absl::StatusOr<TrainProgress> RestoreTraining(
                                               rows.rows, ", …, ",
                                               model->config()->d_model, "]"));
     }
-    memory.layers[layer] = all.narrow(0, rows.first_row, rows.row_count);
+    memory.layers[layer] = all.narrow(0, rows.first_row, rows.row_count)
+                               .to(memory.layers[layer].device());
   }
   *learner->memories() = SplitRows(memory, learner->parts());
   return progress;

@@ -217,7 +217,37 @@ at::Tensor ShiftToDistances(const at::Tensor& x) {
 
 }  // namespace
 
+at::Tensor SpanAttentionOfOperators(const SpanAttentionInputs& inputs) {
+  const int64_t heads = inputs.spans.size(0);
+  const at::Tensor q = SplitHeads(inputs.q, heads);
+  const at::Tensor k = SplitHeads(inputs.k, heads);
+  const int64_t groups = q.size(0), block = q.size(1), keys = k.size(1);
+  const int64_t window = keys - block;
+  const at::ScalarType type = AccumulatorType(q);
+  const at::Tensor position =
+      at::matmul(q, inputs.position_keys.to(q.scalar_type()));
+  // Row i from its column i on.
+  const at::Tensor content =
+      at::bmm(q, k.transpose(1, 2))
+          .as_strided({groups, block, window}, {block * keys, keys + 1, 1});
+  const double scale = 1 / std::sqrt(static_cast<double>(q.size(2)));
+  const at::Tensor mask =
+      SoftMask(inputs.spans, inputs.mask_template, inputs.geometry).to(type);
+  at::Tensor weights = at::softmax((content + position).to(type) * scale, -1)
+                           .view({groups / heads, heads, block, window}) *
+                       mask.unsqueeze(1);
+  if (inputs.renormalize) weights = weights / (weights.sum(-1, true) + 1e-8);
+  // A row longer by one moves each row a column to the right of the last.
+  weights = at::constant_pad_nd(weights.to(q.scalar_type()), {0, block + 1})
+                .view({groups, -1})
+                .narrow(1, 0, block * keys)
+                .reshape({groups, block, keys});
+  if (inputs.dropout.defined()) weights = weights * inputs.dropout;
+  return JoinHeads(at::bmm(weights, SplitHeads(inputs.v, heads)), heads);
+}
+
 at::Tensor SpanAttention(const SpanAttentionInputs& inputs) {
+  if (!inputs.q.is_cpu()) return SpanAttentionOfOperators(inputs);
   return SpanAttentionFunction::apply(inputs.q, inputs.k, inputs.v,
                                       inputs.position_keys, inputs.spans,
                                       &inputs);

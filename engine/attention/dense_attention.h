@@ -31,6 +31,9 @@ struct SpanAttentionInputs {
 // [batch, block, heads * head_dim] in q's type. Query i sees rows i … i +
 // window − 1 of k and v: strictly the past.
 at::Tensor SpanAttention(const SpanAttentionInputs& inputs);
+// The same by LibTorch's operators, on any device: what the former does on a
+// GPU, where its row loops cannot go.
+at::Tensor SpanAttentionOfOperators(const SpanAttentionInputs& inputs);
 
 // One Transformer-XL layer's attention; all tensors of one type.
 struct RelativeAttentionInputs {

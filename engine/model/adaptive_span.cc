@@ -189,7 +189,8 @@ at::Tensor AdaptiveSpan::Attend(const Layer& layer, const at::Tensor& x,
   inputs.v = key_value.narrow(2, d, d);
   inputs.position_keys = position_keys_.squeeze(0).narrow(1, skipped, window);
   inputs.spans = layer.spans.view({-1}).expand({heads});
-  inputs.mask_template = layer.mask_template.narrow(0, skipped, window);
+  inputs.mask_template =
+      layer.mask_template.narrow(0, skipped, window).to(x.device());
   inputs.dropout = DropoutFactors(
       {x.size(0) * heads, x.size(1), window + x.size(1)},
       x.options().requires_grad(false), pass.dropout.activation, pass);

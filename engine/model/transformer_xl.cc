@@ -177,7 +177,8 @@ at::Tensor TransformerXl::Forward(const at::Tensor& tokens,
           pass),
       rate, pass);
   const at::Tensor hidden =
-      HiddenKeys(block, memory_rows, config_->mem_len, config_->same_length);
+      HiddenKeys(block, memory_rows, config_->mem_len, config_->same_length)
+          .to(h.device());
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const at::Tensor x = ToCompute(h, pass);

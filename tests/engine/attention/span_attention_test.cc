@@ -225,6 +225,25 @@ TEST_P(SpanAttentionTest, HasTheGradientsOfItsFormula) {
   }
 }
 
+TEST_P(SpanAttentionTest, IsTheSameOfOperators) {
+  constexpr double kTolerance = 1e-13;
+  const SpanAttentionInputs inputs = Inputs();
+  const at::Tensor upstream = RandomTensor({kBatch, kBlock, kHeads * kDim}, 6);
+  const std::vector<at::Tensor> variables = {
+      inputs.q, inputs.k, inputs.v, inputs.position_keys, inputs.spans};
+  for (at::Tensor variable : variables) variable.set_requires_grad(true);
+
+  const at::Tensor out = SpanAttentionOfOperators(inputs);
+  EXPECT_LE(LargestDifference(out, SpanAttention(inputs)), kTolerance);
+  const auto gradients = torch::autograd::grad({out}, variables, {upstream});
+  const auto expected =
+      torch::autograd::grad({SpanAttention(inputs)}, variables, {upstream});
+  for (size_t i = 0; i < variables.size(); ++i) {
+    EXPECT_LE(LargestDifference(gradients[i], expected[i]), kTolerance * kSize)
+        << "variable " << i;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Forms, SpanAttentionTest,
                          testing::Values(AttentionCase{true, false},
                                          AttentionCase{true, true},
