@@ -72,7 +72,13 @@ void NameVariables(CLI::App* app) {
 }  // namespace
 
 void AddEnvironmentAndConfig(CLI::App* app) {
-  app->set_config("--config", "", "A TOML or INI file of options");
+  // CLI11 asks the environment only after the file. As the default a file is
+  // read if it can be, so a named one is made a must.
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread yet
+  const char* variable = std::getenv("SPANLM_CONFIG");
+  const std::string file = variable == nullptr ? "" : variable;
+  app->set_config("--config", file, "A TOML or INI file of options",
+                  /*config_required=*/!file.empty());
   app->config_formatter(std::make_shared<ConfigBelowEnvironment>(app));
   NameVariables(app);
 }

@@ -140,17 +140,24 @@ void AddLimitFlags(CLI::App* app, Flags* flags) {
                 "Check flags and configuration, then exit");
 }
 
-// Every folder directly below `root` that holds a config.json, by name.
-std::vector<std::string> ModelsBelow(const std::string& root) {
-  std::vector<std::string> dirs;
+// The names of the folders directly below `root` that hold a config.json,
+// in order.
+absl::StatusOr<std::vector<std::string>> ModelsBelow(const std::string& root) {
+  std::vector<std::string> names;
+  std::error_code error;
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(root, ignored)) {
-    if (std::filesystem::exists(entry.path() / "config.json", ignored)) {
-      dirs.push_back(std::filesystem::absolute(entry.path()).string());
+  for (std::filesystem::directory_iterator entry(root, error), end;
+       !error && entry != end; entry.increment(error)) {
+    if (std::filesystem::exists(entry->path() / "config.json", ignored)) {
+      names.push_back(entry->path().filename().string());
     }
   }
-  std::sort(dirs.begin(), dirs.end());
-  return dirs;
+  if (error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--model-root ", root, ": ", error.message()));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 // Whether a listen flag was left at its default.
@@ -162,7 +169,7 @@ absl::Status Finish(const CLI::App& app, Flags* flags) {
   ServerOptions* options = &flags->options;
   std::vector<std::string> models = flags->models;
   if (models.empty() && !flags->model_root.empty()) {
-    models = ModelsBelow(flags->model_root);
+    SPANLM_ASSIGN_OR_RETURN(models, ModelsBelow(flags->model_root));
   }
   for (const std::string& text : models) {
     SPANLM_ASSIGN_OR_RETURN(ModelSpec spec,

@@ -15,7 +15,10 @@ namespace {
 
 class EnvironmentAndConfigTest : public testing::Test {
  protected:
-  ~EnvironmentAndConfigTest() override { unsetenv("SPANLM_MAX_BYTES"); }
+  ~EnvironmentAndConfigTest() override {
+    unsetenv("SPANLM_MAX_BYTES");
+    unsetenv("SPANLM_CONFIG");
+  }
 
   // The value of --max-bytes after these arguments.
   int Parsed(const std::string& arguments) {
@@ -58,8 +61,22 @@ TEST_F(EnvironmentAndConfigTest, RefusesAFileOfUnknownOptionsAndNamesThem) {
   }
 }
 
+TEST_F(EnvironmentAndConfigTest, ReadsTheFileThatTheEnvironmentNames) {
+  setenv("SPANLM_CONFIG", file_.c_str(), 1);
+
+  EXPECT_EQ(Parsed(""), 2);
+  EXPECT_EQ(Parsed("--max-bytes 4"), 4);
+  EXPECT_EQ(Parsed("--config " + folder_.Write("c.toml", "max-bytes = 5\n")),
+            5);
+
+  setenv("SPANLM_CONFIG", folder_.File("missing.toml").c_str(), 1);
+
+  EXPECT_THROW(Parsed(""), CLI::FileError);
+}
+
 TEST_F(EnvironmentAndConfigTest, TakesAnEmptyVariableForNone) {
   setenv("SPANLM_MAX_BYTES", "", 1);
+  setenv("SPANLM_CONFIG", "", 1);
 
   EXPECT_EQ(Parsed(""), 1);
   EXPECT_EQ(Parsed("--config " + file_), 2);

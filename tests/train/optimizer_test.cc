@@ -14,9 +14,9 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/support/golden_case.h"
 #include "tests/support/memory_model.h"
 #include "tests/support/status_matchers.h"
-#include "tests/train/golden_case.h"
 
 namespace spanlm {
 namespace {

@@ -10,9 +10,9 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/golden_case.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
-#include "tests/train/golden_case.h"
 #include "train/commands/score_tokens.h"
 
 namespace spanlm {

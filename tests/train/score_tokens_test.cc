@@ -8,9 +8,9 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/golden_case.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
-#include "tests/train/golden_case.h"
 #include "tests/train/tiny_model.h"
 #include "train/score_tokens.h"
 

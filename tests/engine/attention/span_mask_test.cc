@@ -12,7 +12,7 @@
 
 #include "engine/attention/dense_attention.h"
 #include "gtest/gtest.h"
-#include "tests/train/golden_case.h"
+#include "tests/support/golden_case.h"
 
 namespace spanlm {
 namespace {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Published checkpoints to model directories, back to checkpoints, and once
 // more to models.
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -12,18 +11,12 @@
 #include "engine/checkpoint/model_dir.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/golden_path.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace spanlm {
 namespace {
-
-std::string Golden(const std::string& name) {
-  const char* folder = std::getenv("SPANLM_GOLDEN_DIR");
-  return (folder != nullptr ? std::string(folder)
-                            : std::string(SPANLM_TESTDATA_DIR "/golden")) +
-         "/" + name;
-}
 
 std::map<std::string, std::vector<float>> FloatsOf(
     const ModelContents& contents) {
@@ -48,9 +41,9 @@ class ExportGoldenTest : public testing::TestWithParam<Case> {
   absl::StatusOr<ModelContents> ImportGolden() {
     ImportOptions options;
     if (GetParam().dictionary != nullptr) {
-      options.dictionary_path = Golden(GetParam().dictionary);
+      options.dictionary_path = GoldenPath(GetParam().dictionary);
     }
-    return ImportModel(Golden(GetParam().file), options);
+    return ImportModel(GoldenPath(GetParam().file), options);
   }
 
   absl::StatusOr<ExportReport> Export(const ModelContents& contents) {
@@ -65,7 +58,7 @@ class ExportGoldenTest : public testing::TestWithParam<Case> {
 };
 
 TEST_P(ExportGoldenTest, ComesBackBitByBit) {
-  if (!std::filesystem::exists(Golden(GetParam().file))) {
+  if (!std::filesystem::exists(GoldenPath(GetParam().file))) {
     GTEST_SKIP() << GetParam().file << " is not in this choice of the vectors";
   }
   ASSERT_OK_AND_ASSIGN(const ModelContents want, ImportGolden());
@@ -74,7 +67,7 @@ TEST_P(ExportGoldenTest, ComesBackBitByBit) {
   if (GetParam().dictionary != nullptr) {
     options.dictionary_path = GetParam().format == ExportFormat::kFairseq
                                   ? folder_.File("dict.txt")
-                                  : Golden(GetParam().dictionary);
+                                  : GoldenPath(GetParam().dictionary);
   }
 
   ASSERT_OK_AND_ASSIGN(const ExportReport report, Export(want));
@@ -109,8 +102,9 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(ExportGoldenFactsTest, KimiyoungsStartIsNoneThatAFormatHolds) {
   const TempDir folder;
-  ASSERT_OK_AND_ASSIGN(ModelContents contents,
-                       ImportModel(Golden("transformer_xl_k_legacy.pt"), {}));
+  ASSERT_OK_AND_ASSIGN(
+      ModelContents contents,
+      ImportModel(GoldenPath("transformer_xl_k_legacy.pt"), {}));
   ASSERT_OK(WriteModelDir(folder.File("empty"), contents));
   contents.fields.memory_start = MemoryStart::kZero;
   ASSERT_OK(WriteModelDir(folder.File("zero"), contents));

@@ -2,7 +2,6 @@
 // Published checkpoints, made by running the published code.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -18,6 +17,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/support/golden_path.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -26,19 +26,12 @@ namespace {
 
 using nlohmann::json;
 
-std::string Golden(const std::string& name) {
-  const char* folder = std::getenv("SPANLM_GOLDEN_DIR");
-  return (folder != nullptr ? std::string(folder)
-                            : std::string(SPANLM_TESTDATA_DIR "/golden")) +
-         "/" + name;
-}
-
 json GoldenJson(const std::string& name) {
-  return json::parse(ReadFile(Golden(name)));
+  return json::parse(ReadFile(GoldenPath(name)));
 }
 
 #define SKIP_IF_ABSENT(name)                                \
-  if (!std::filesystem::exists(Golden(name)))               \
+  if (!std::filesystem::exists(GoldenPath(name)))           \
   GTEST_SKIP() << name                                      \
                << " is not in this choice of the vectors, " \
                   "see tests/testdata/golden/README.md"
@@ -100,7 +93,7 @@ TEST_P(ImportGoldenTest, HasTheShapeFamilyAndParametersOfItsFacts) {
   const json facts = GoldenJson(GetParam().facts);
 
   ASSERT_OK_AND_ASSIGN(const ModelContents contents,
-                       ImportModel(Golden(GetParam().file), {}));
+                       ImportModel(GoldenPath(GetParam().file), {}));
 
   EXPECT_EQ(contents.fields.family, GetParam().family);
   ExpectShape(contents.fields, facts["hyperparameters"]);
@@ -130,9 +123,9 @@ TEST_P(ImportGoldenPairTest, HoldTheSameTensorsBitByBit) {
   }
 
   ASSERT_OK_AND_ASSIGN(const ModelContents first,
-                       ImportModel(Golden(GetParam().first), {}));
+                       ImportModel(GoldenPath(GetParam().first), {}));
   ASSERT_OK_AND_ASSIGN(const ModelContents second,
-                       ImportModel(Golden(GetParam().second), options));
+                       ImportModel(GoldenPath(GetParam().second), options));
 
   EXPECT_EQ(FloatsOf(first), FloatsOf(second));
 }
@@ -158,10 +151,10 @@ TEST_P(ImportGoldenTensorsTest, AreThoseOfTheTensorSet) {
   if (name == "train_k" || name == "train_hf") {
     options.settings["mem_len"] = "16";
   }
-  const std::string bytes = ReadFile(Golden(name + ".initial.bin"));
+  const std::string bytes = ReadFile(GoldenPath(name + ".initial.bin"));
 
   ASSERT_OK_AND_ASSIGN(const ModelContents contents,
-                       ImportModel(Golden(name + ".initial.pt"), options));
+                       ImportModel(GoldenPath(name + ".initial.pt"), options));
 
   std::map<std::string, TensorData> tensors;
   for (const TensorData& tensor : contents.tensors) {
@@ -186,7 +179,7 @@ TEST(ImportGoldenFactsTest, SpansAreThoseThatTheFilesHold) {
   for (const std::string family :
        {"adaptive_span_o", "adaptive_span_f", "adaptive_span_f_fp16"}) {
     ASSERT_OK_AND_ASSIGN(const ModelContents contents,
-                         ImportModel(Golden(family + ".pt"), {}));
+                         ImportModel(GoldenPath(family + ".pt"), {}));
     const json layers = GoldenJson(family + ".json")["layers"];
     Floats floats = FloatsOf(contents);
 
@@ -203,7 +196,7 @@ TEST(ImportGoldenFactsTest, SpansAreThoseThatTheFilesHold) {
 
 TEST(ImportGoldenFactsTest, KeepsWhatIsStoredInHalf) {
   ASSERT_OK_AND_ASSIGN(const ModelContents contents,
-                       ImportModel(Golden("adaptive_span_f_fp16.pt"), {}));
+                       ImportModel(GoldenPath("adaptive_span_f_fp16.pt"), {}));
 
   Floats floats = FloatsOf(contents);
   for (const TensorData& tensor : contents.tensors) {
@@ -226,10 +219,10 @@ TEST(ImportGoldenFactsTest, KeepsWhatIsStoredInHalf) {
 // Four specials, the file's entries in order, fillers without a byte.
 TEST(ImportGoldenFactsTest, FairseqsDictionaryNamesTheBytes) {
   ImportOptions options;
-  options.dictionary_path = Golden("adaptive_span_f.dict.txt");
+  options.dictionary_path = GoldenPath("adaptive_span_f.dict.txt");
 
   ASSERT_OK_AND_ASSIGN(const ModelContents contents,
-                       ImportModel(Golden("adaptive_span_f.pt"), options));
+                       ImportModel(GoldenPath("adaptive_span_f.pt"), options));
 
   std::vector<std::optional<uint8_t>> expected(4);
   expected[2] = '\n';
@@ -253,7 +246,7 @@ TEST(ImportGoldenFactsTest, SettingsOfTransformerXlComeFromTheFiles) {
   for (const auto& [file, facts] : files) {
     const json hyper = GoldenJson(facts)["hyperparameters"];
     ASSERT_OK_AND_ASSIGN(const ModelContents contents,
-                         ImportModel(Golden(file), {}));
+                         ImportModel(GoldenPath(file), {}));
 
     EXPECT_EQ(contents.fields.mem_len, hyper["mem_len"]);
     EXPECT_EQ(contents.fields.clamp_len, hyper["clamp_len"]);

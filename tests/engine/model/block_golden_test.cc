@@ -17,9 +17,9 @@
 #include "engine/checkpoint/import/import.h"
 #include "engine/model/byte_model.h"
 #include "gtest/gtest.h"
+#include "tests/support/golden_case.h"
 #include "tests/support/memory_model.h"
 #include "tests/support/status_matchers.h"
-#include "tests/train/golden_case.h"
 
 namespace spanlm {
 namespace {

@@ -10,9 +10,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/golden_case.h"
 #include "tests/support/memory_model.h"
 #include "tests/support/status_matchers.h"
-#include "tests/train/golden_case.h"
 
 namespace spanlm {
 namespace {

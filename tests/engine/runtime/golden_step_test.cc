@@ -13,10 +13,10 @@
 #include "engine/runtime/cpu_engine.h"
 #include "gtest/gtest.h"
 #include "tests/support/engine_reader.h"
+#include "tests/support/golden_case.h"
 #include "tests/support/memory_model.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
-#include "tests/train/golden_case.h"
 
 namespace spanlm {
 namespace {

@@ -2,7 +2,6 @@
 #include "engine/step/model_tables.h"
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <string>
@@ -11,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/support/golden_path.h"
 #include "tests/support/memory_model.h"
 #include "tests/support/peak_memory.h"
 #include "tests/support/status_matchers.h"
@@ -258,19 +258,14 @@ TEST(ModelTablesTest, AMemoryOfOnePositionStillHasARing) {
   EXPECT_EQ(tables.layers[0].heads[0].key_capacity, 32);
 }
 
-std::string GoldenDir() {
-  const char* dir = std::getenv("SPANLM_GOLDEN_DIR");
-  return dir == nullptr ? SPANLM_TESTDATA_DIR "/golden" : dir;
-}
-
 nlohmann::json ReadGolden(const std::string& name) {
-  std::ifstream file(GoldenDir() + "/" + name);
+  std::ifstream file(GoldenPath(name));
   return nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
 }
 
 TEST(ModelTablesGoldenTest, WindowsAreThoseOfThePublishedCode) {
   const nlohmann::json golden = ReadGolden("trim_table.json");
-  ASSERT_TRUE(golden.contains("cases")) << GoldenDir();
+  ASSERT_TRUE(golden.contains("cases")) << GoldenPath("");
   for (const nlohmann::json& entry : golden["cases"]) {
     const MemoryModel model =
         OneLayer(entry["S"], entry["z"].get<std::vector<float>>(), entry["R"]);
@@ -284,7 +279,7 @@ TEST(ModelTablesGoldenTest, WindowsAreThoseOfThePublishedCode) {
 
 TEST(ModelTablesGoldenTest, MasksAreThoseOfThePublishedCode) {
   const nlohmann::json golden = ReadGolden("mask_table.json");
-  ASSERT_TRUE(golden.contains("cases")) << GoldenDir();
+  ASSERT_TRUE(golden.contains("cases")) << GoldenPath("");
   for (const nlohmann::json& entry : golden["cases"]) {
     const MemoryModel model =
         OneLayer(entry["S"], {entry["z_float32"].get<float>()}, entry["R"]);
@@ -306,7 +301,7 @@ TEST(ModelTablesGoldenTest, MasksAreThoseOfThePublishedCode) {
 
 TEST(ModelTablesGoldenTest, SinusoidsAreThoseOfThePublishedCode) {
   const nlohmann::json golden = ReadGolden("txl_sinusoid.json");
-  ASSERT_TRUE(golden.contains("cases")) << GoldenDir();
+  ASSERT_TRUE(golden.contains("cases")) << GoldenPath("");
   for (const nlohmann::json& entry : golden["cases"]) {
     ModelFields fields = SmallTransformerXl();
     fields.n_layer = fields.n_head = 1;

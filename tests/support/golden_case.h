@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <iostream>
@@ -13,17 +12,10 @@
 #include <vector>
 
 #include "nlohmann/json.hpp"
+#include "tests/support/golden_path.h"
 #include "tests/support/temp_dir.h"
 
 namespace spanlm {
-
-// A file of the reference set.
-inline std::string GoldenPath(const std::string& name) {
-  const char* folder = std::getenv("SPANLM_GOLDEN_DIR");
-  return (folder != nullptr ? std::string(folder)
-                            : std::string(SPANLM_TESTDATA_DIR "/golden")) +
-         "/" + name;
-}
 
 inline nlohmann::json GoldenJson(const std::string& name) {
   return nlohmann::json::parse(ReadFile(GoldenPath(name)));
