@@ -81,6 +81,15 @@ class Bench:
         (save_dir / "done").write_text(str(max(peaks)))
         return save_dir
 
+    def train_span(self, changes, processes=1):
+        """Trains Adaptive Span with `changes` of SPAN, which name the run."""
+        name = "-".join(["span"] + [
+            f"{flag}-{value:g}" for flag, value in changes.items()
+            if SPAN.get(flag) != value])
+        if processes > 1:
+            name += f"-{processes}-processes"
+        return self.train(name, {**SPAN, **changes}, processes)
+
     def evaluate(self, save_dir, *more):
         """What eval-lm says of a run's last model on the test part."""
         key = "eval" + "".join(more).replace("/", "_") + ".json"
@@ -174,7 +183,7 @@ def curves(path, runs):
 
 
 def compare(bench):
-    runs = {"Adaptive Span": bench.train("span", SPAN),
+    runs = {"Adaptive Span": bench.train_span({}),
             "Transformer-XL": bench.train("xl", XL)}
     protocols = {
         "Adaptive Span": ("--protocol", "original", "--batch-size", "8",
@@ -199,8 +208,7 @@ def compare(bench):
 def aux_loss(bench):
     rows = []
     for scaler in (0, 5e-7, 2e-6, 1e-5):
-        save_dir = bench.train(f"aux{scaler:g}",
-                               {**SPAN, "aux-loss-scaler": scaler})
+        save_dir = bench.train_span({"aux-loss-scaler": scaler})
         own = bench.evaluate(save_dir, "--protocol", "original")
         rows.append((f"{scaler:g}", f"{mean_span(save_dir):.1f}",
                      f"{own['bits_per_symbol']:.4f}",
@@ -212,7 +220,7 @@ def aux_loss(bench):
 def attn_span(bench):
     rows = []
     for span in (256, 1024, 4096):
-        save_dir = bench.train(f"span{span}", {**SPAN, "attn-span": span})
+        save_dir = bench.train_span({"attn-span": span})
         own = bench.evaluate(save_dir, "--protocol", "original")
         rows.append((span, f"{mean_span(save_dir):.1f}",
                      f"{bench.inspect(save_dir)['session_bytes']['fp32']:,}",
@@ -228,13 +236,11 @@ def update_freq(bench):
     rows = []
     for count in (2, 4):
         size = SHAPE["batch-size"] // count
-        for name, settings, processes in (
+        for name, changes, processes in (
                 (f"update-freq {count}",
                  {"update-freq": count, "batch-size": size}, 1),
-                (f"{count} processes",
-                 {"batch-size": size}, count)):
-            save_dir = bench.train(name.replace(" ", "-"),
-                                   {**SPAN, **settings}, processes)
+                (f"{count} processes", {"batch-size": size}, count)):
+            save_dir = bench.train_span(changes, processes)
             own = bench.evaluate(save_dir, "--protocol", "original")
             rows.append((name, size, f"{speed(save_dir):,.0f}",
                          f"{own['bits_per_symbol']:.4f}"))
@@ -258,6 +264,9 @@ def main():
     parser.add_argument("--svg", default="docs/comparison.svg",
                         help="where `compare` draws its curves")
     args = parser.parse_args()
+    symbols = SHAPE["batch-size"] * SHAPE["tokens-per-sample"]
+    print(f"{args.updates} updates of {symbols} symbols, {args.threads} "
+          "thread(s) a process:\n")
     studies[args.study](Bench(args))
 
 
