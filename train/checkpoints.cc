@@ -79,6 +79,7 @@ absl::Status KeepLastUpdates(const std::string& save_dir, int32_t keep) {
 std::string FindCheckpoint(const std::string& save_dir,
                            const std::string& name) {
   const std::string folder(absl::StripSuffix(name, ".pt"));
+  if (folder.empty()) return "";
   for (const std::string& path :
        {absl::StrCat(save_dir, "/", folder), folder}) {
     std::error_code error;

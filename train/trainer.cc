@@ -191,6 +191,11 @@ double Trainer::next_lr() const {
   return LearningRate(options_.schedule, progress_.update + 1, seconds_);
 }
 
+void Trainer::ExposeState() {
+  metrics_->SetState(progress_.update, next_lr(), learner_->scaler().scale(),
+                     span_figures().average);
+}
+
 double Trainer::epochs() const {
   return static_cast<double>(batcher_.position().epoch - 1) +
          batcher_.pass_fraction();
@@ -299,6 +304,7 @@ absl::StatusOr<TrainEnd> Trainer::RunToLimit() {
     return interval > 0 && progress_.update % interval == 0;
   };
   MeetOthers();
+  if (metrics_ != nullptr) ExposeState();
   std::optional<ProgressLine> line;
   if (shows_progress()) {
     line.emplace("train", options_.schedule.max_update, "updates");
@@ -317,8 +323,7 @@ absl::StatusOr<TrainEnd> Trainer::RunToLimit() {
     MeetOthers();
     if (metrics_ != nullptr) {
       metrics_->CountUpdate(report, absl::Now() - begin);
-      metrics_->SetState(progress_.update, next_lr(),
-                         learner_->scaler().scale(), span_figures().average);
+      ExposeState();
     }
     if (report.overflowed) {
       log_.Say("train", absl::StrCat("gradients overflow; loss scale is now ",

@@ -87,6 +87,8 @@ class Trainer {
     return options_.model.architecture == Architecture::kAdaptiveSpan;
   }
   double next_lr() const;
+  // Needs metrics_.
+  void ExposeState();
   // Epochs completed, as a fraction.
   double epochs() const;
   LatestFigures latest() const;

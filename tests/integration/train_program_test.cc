@@ -44,9 +44,9 @@ TEST_F(TrainProgramTest, ExitsWith64ForWrongFlagsAndNamesTheNearestKnownOne) {
   EXPECT_EQ(Run({}).exit_code, 64);
   EXPECT_EQ(Run({"no-such-command"}).exit_code, 64);
   EXPECT_EQ(Run({"preprocess", "--raw", "x"}).exit_code, 64);
-  EXPECT_EQ(Run({"eval-lm", "data", "--path", "m", "--protocol", "theirs"})
-                .exit_code,
-            64);
+  EXPECT_EQ(
+      Run({"eval-lm", "data", "--path", "m", "--protocol", "theirs"}).exit_code,
+      64);
 
   const Outcome outcome =
       Run({"eval-lm", "data", "--path", "m", "--thread", "2"});

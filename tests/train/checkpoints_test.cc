@@ -110,6 +110,7 @@ TEST_F(CheckpointsTest, FindsNothingWhereNoFolderHasTheName) {
 
   EXPECT_EQ(FindCheckpoint(run, "checkpoint_best"), "");
   EXPECT_EQ(FindCheckpoint(run, "checkpoint7"), "");
+  EXPECT_EQ(FindCheckpoint(run, ""), "");
   EXPECT_EQ(FindCheckpoint(folder_.File("gone"), "checkpoint_last"), "");
 }
 

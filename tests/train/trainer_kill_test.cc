@@ -3,7 +3,6 @@
 // it had not been. Processes are forked, so that a hundred of them take
 // seconds; this test is alone in its program, which has no thread before the
 // first fork.
-#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +14,8 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/status_matchers.h"
@@ -48,9 +49,9 @@ class TrainerKillTest : public ::testing::Test {
     return trainer.ok() ? (*trainer)->Run().status() : trainer.status();
   }
 
-  // Starts an endless run in a process of its own and kills it after so many
-  // lines of its log, and a little later.
-  void TrainAndKill(uint32_t lines, uint32_t turns) {
+  // Starts an endless run in a process of its own and kills it so long after
+  // so many lines of its log.
+  void TrainAndKill(uint32_t lines, absl::Duration later) {
     int ends[2];
     ASSERT_EQ(pipe(ends), 0);
     const pid_t child = fork();
@@ -66,7 +67,10 @@ class TrainerKillTest : public ::testing::Test {
       if (byte == '\n') --lines;
     }
     EXPECT_EQ(lines, 0U) << "it ended by itself";
-    for (; turns > 0; --turns) sched_yield();
+    // Spins: sleeping or yielding is much longer where others are busy.
+    const absl::Time end = absl::Now() + later;
+    while (absl::Now() < end) {
+    }
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
@@ -90,7 +94,8 @@ TEST_F(TrainerKillTest, AHundredKillsChangeNoBit) {
   std::mt19937 random(20261126);
   int64_t furthest = 0;
   for (int i = 0; i < kKills; ++i) {
-    ASSERT_NO_FATAL_FAILURE(TrainAndKill(1 + random() % 8, random() % 3000));
+    ASSERT_NO_FATAL_FAILURE(
+        TrainAndKill(1 + random() % 8, absl::Microseconds(random() % 3000)));
     // No older than it was; that it is whole shows when the next one opens it.
     EXPECT_GE(SavedUpdate(), furthest) << "kill " << i + 1;
     furthest = SavedUpdate();
