@@ -49,7 +49,7 @@ std::optional<int64_t> UpdateOf(absl::string_view name) {
 
 absl::Status KeepLast(const std::string& save_dir, int32_t keep,
                       const NumberOf& number_of) {
-  if (keep < 0) return absl::OkStatus();
+  if (keep <= 0) return absl::OkStatus();
   std::error_code error;
   std::vector<std::pair<int64_t, fs::path>> found;
   for (fs::directory_iterator entry(save_dir, error);

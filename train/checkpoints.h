@@ -11,8 +11,8 @@ namespace spanlm {
 
 inline constexpr char kLastCheckpoint[] = "checkpoint_last";
 
-// Removes all but the last `keep` of checkpoint<epoch>; a negative `keep`: none
-// is removed. kUnavailable: I/O.
+// Removes all but the last `keep` of checkpoint<epoch>; none where `keep` is 0
+// or less, as fairseq has it. kUnavailable: I/O.
 absl::Status KeepLastEpochs(const std::string& save_dir, int32_t keep);
 // The same of checkpoint_<epoch>_<update>, by update.
 absl::Status KeepLastUpdates(const std::string& save_dir, int32_t keep);

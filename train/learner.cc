@@ -71,6 +71,24 @@ void ClampSpans(const std::vector<NamedTensor>& parameters) {
   }
 }
 
+struct NamedValue {
+  std::string name;
+  double value = 0;
+};
+
+// The largest magnitude of `tensors` and the name of where it is; the first
+// NaN or infinity counts as the largest.
+NamedValue LargestValue(const std::vector<NamedTensor>& tensors) {
+  NamedValue largest;
+  for (const NamedTensor& each : tensors) {
+    const auto value = each.tensor.detach().abs().max().item<double>();
+    if (!largest.name.empty() && value <= largest.value) continue;
+    largest = {each.name, value};
+    if (!std::isfinite(value)) break;
+  }
+  return largest;
+}
+
 std::vector<at::Tensor> TensorsOf(const std::vector<NamedTensor>& named) {
   std::vector<at::Tensor> tensors;
   for (const NamedTensor& each : named) tensors.push_back(each.tensor);
@@ -212,14 +230,27 @@ absl::Status Learner::CheckFinite(const UpdateReport& report,
         absl::StrCat("update ", update, ": ", what,
                      "; start again from a checkpoint with a lower --lr"));
   };
+  if (!std::isfinite(report.nats)) {
+    const NamedValue largest = LargestValue(model_->parameters());
+    return refuse(absl::StrCat("loss is ", report.nats / report.scored,
+                               "; the parameters' largest value, ",
+                               largest.value, ", is in ", largest.name));
+  }
   for (size_t i = 0; i < norms.size(); ++i) {
     if (std::isfinite(norms[i])) continue;
-    return refuse(absl::StrCat(
-        "loss is ", report.nats / report.scored, ", the gradient's norm of ",
-        optimizer_->parameters()[i].name, " is ", norms[i]));
+    return refuse(absl::StrCat("the gradient's norm of ",
+                               optimizer_->parameters()[i].name, " is ",
+                               norms[i]));
   }
-  if (std::isfinite(report.nats)) return absl::OkStatus();
-  return refuse(absl::StrCat("loss is ", report.nats / report.scored));
+  return absl::OkStatus();
+}
+
+absl::Status Learner::CheckParameters() const {
+  const NamedValue largest = LargestValue(optimizer_->parameters());
+  if (std::isfinite(largest.value)) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("parameter ", largest.name, " holds ", largest.value,
+                   "; start again from a checkpoint with a lower --lr"));
 }
 
 absl::StatusOr<UpdateReport> Learner::Update(

@@ -52,9 +52,10 @@ class Learner {
           int64_t row_count, ProcessGroup* group);
 
   // One step from consecutive batches, whose gradients are averaged; `update`,
-  // counted from 1, and the seed decide what is dropped. kInternal: a loss or
-  // a gradient that is not finite (the first such tensor named), and in half
-  // precision a loss scale that cannot fall any more; nothing was moved.
+  // counted from 1, and the seed decide what is dropped. kInternal: a loss that
+  // is not finite (the parameter with the largest value named) or a gradient
+  // (named), and in half precision a loss scale that cannot fall any more;
+  // nothing was moved.
   absl::StatusOr<UpdateReport> Update(const std::vector<StreamBatch>& batches,
                                       double lr, int64_t update);
   // Forgets what was read.
@@ -64,6 +65,8 @@ class Learner {
   // Takes over the tensors that State() names. kNotFound or kDataLoss names
   // one.
   absl::Status Restore(const TensorSource& source, int64_t step_count);
+  // kInternal names a parameter that is not finite.
+  absl::Status CheckParameters() const;
   // After the model's parameters were set by another hand.
   void GiveParameters();
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace spanlm {
@@ -62,6 +63,12 @@ class ProcessGroup {
   // The processes' tensors, of one shape, one below the other along dimension
   // 0, in every process; on device().
   virtual at::Tensor Stack(const at::Tensor& tensor) = 0;
+
+  // Runs `work` in the first process only, in a thread of its own where there
+  // are others, while all of them go on meeting: it may take longer than a lost
+  // process. The first process returns work's status; where that is an error,
+  // the others return kInternal.
+  absl::Status RunInFirst(const std::function<absl::Status()>& work);
 
  private:
   const at::Device device_;

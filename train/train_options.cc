@@ -23,6 +23,11 @@ absl::Status CheckRate(const char* flag, double rate) {
   return Refuse(flag, rate, "at least 0 and below 1");
 }
 
+absl::Status CheckPositive(const char* flag, double value) {
+  if (value > 0 && std::isfinite(value)) return absl::OkStatus();
+  return Refuse(flag, value, "a finite number above 0");
+}
+
 template <typename T>
 absl::Status CheckAtLeast(const char* flag, T value, T least) {
   if (value >= least && std::isfinite(static_cast<double>(value))) {
@@ -59,9 +64,7 @@ absl::Status CheckOptimizer(const OptimizerOptions& options) {
   SPANLM_RETURN_IF_ERROR(CheckAtLeast("--clip-norm", options.clip_norm, 0.0));
   SPANLM_RETURN_IF_ERROR(
       CheckAtLeast("--weight-decay", options.weight_decay, 0.0));
-  if (!(options.adam_eps > 0 && std::isfinite(options.adam_eps))) {
-    return Refuse("--adam-eps", options.adam_eps, "above 0");
-  }
+  SPANLM_RETURN_IF_ERROR(CheckPositive("--adam-eps", options.adam_eps));
   SPANLM_RETURN_IF_ERROR(CheckRate("--adam-betas", options.beta1));
   SPANLM_RETURN_IF_ERROR(CheckRate("--adam-betas", options.beta2));
   const bool is_adam = options.kind == OptimizerKind::kAdam;
@@ -77,9 +80,7 @@ absl::Status CheckOptimizer(const OptimizerOptions& options) {
 }
 
 absl::Status CheckSchedule(const ScheduleOptions& options) {
-  if (!(options.lr > 0 && std::isfinite(options.lr))) {
-    return Refuse("--lr", options.lr, "above 0");
-  }
+  SPANLM_RETURN_IF_ERROR(CheckPositive("--lr", options.lr));
   SPANLM_RETURN_IF_ERROR(
       CheckAtLeast<int64_t>("--warmup-updates", options.warmup_updates, 0));
   SPANLM_RETURN_IF_ERROR(
@@ -107,9 +108,10 @@ absl::Status CheckRun(const TrainOptions& options) {
       CheckAtLeast("--keep-last-epochs", options.keep_last_epochs, -1));
   SPANLM_RETURN_IF_ERROR(CheckAtLeast("--keep-interval-updates",
                                       options.keep_interval_updates, -1));
-  if (!(options.scaler.initial_scale > 0)) {
-    return Refuse("--fp16-init-scale", options.scaler.initial_scale, "above 0");
-  }
+  SPANLM_RETURN_IF_ERROR(
+      CheckPositive("--fp16-init-scale", options.scaler.initial_scale));
+  SPANLM_RETURN_IF_ERROR(
+      CheckPositive("--min-loss-scale", options.scaler.min_scale));
   return CheckAtLeast<int64_t>("--fp16-scale-window", options.scaler.window, 0);
 }
 
@@ -124,6 +126,11 @@ absl::Status CheckTrainOptions(const TrainOptions& options) {
   SPANLM_RETURN_IF_ERROR(CheckSchedule(options.schedule));
   SPANLM_RETURN_IF_ERROR(
       CheckAtLeast("--tokens-per-sample", options.tokens_per_sample, 1));
+  if (options.semantics.layout == RowLayout::kBlocks &&
+      options.tokens_per_sample == 1) {
+    return Refuse("--tokens-per-sample", options.tokens_per_sample,
+                  "at least 2 where block ends are not scored");
+  }
   SPANLM_RETURN_IF_ERROR(CheckAtLeast("--batch-size", options.batch_size, 1));
   SPANLM_RETURN_IF_ERROR(CheckAtLeast("--update-freq", options.update_freq, 1));
   SPANLM_RETURN_IF_ERROR(CheckRun(options));

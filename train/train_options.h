@@ -51,8 +51,8 @@ struct TrainOptions {
   int32_t save_interval_updates = 0;      // 0: at ends of passes only
   int32_t validate_interval = 1;          // passes
   int32_t save_interval = 1;              // passes
-  int32_t keep_last_epochs = -1;          // checkpoint<epoch>; -1: all
-  int32_t keep_interval_updates = -1;  // checkpoint_<epoch>_<update>; -1: all
+  int32_t keep_last_epochs = -1;          // checkpoint<epoch>; below 1: all
+  int32_t keep_interval_updates = -1;  // checkpoint_<epoch>_<update>; the same
   bool epoch_checkpoints = true;       // whether to write checkpoint<epoch>
   int64_t valid_bytes = 0;     // of the valid part, from its start; 0: all
   std::string metrics_listen;  // host:port of Prometheus metrics; empty: none

@@ -17,7 +17,7 @@
 namespace spanlm {
 namespace {
 
-constexpr int kTrainingFormatVersion = 2;
+constexpr int kTrainingFormatVersion = 3;
 const char kTensorsFile[] = "training.safetensors";
 const char kProgressFile[] = "training.json";
 
@@ -63,40 +63,61 @@ const char* NameOf(Precision precision) {
   }
 }
 
-// What must not change between a run and its continuation.
-nlohmann::json FixedOptions(const TrainOptions& options, const SymbolText& text,
-                            int64_t rows) {
-  return {{"text", Fingerprint(text)},
-          {"tokens_per_sample", options.tokens_per_sample},
-          {"rows", rows},
-          {"update_freq", options.update_freq},
-          {"seed", options.seed},
-          {"semantics", options.semantics_kind == SemanticsKind::kFairseq
-                            ? "fairseq"
-                            : "original"},
-          {"optimizer", options.optimizer.kind == OptimizerKind::kAdam
-                            ? "adam"
-                            : "adagrad_with_grad_clip"},
-          {"precision", NameOf(options.precision)}};
+// What must not change between a run and its continuation, by the flags that
+// say it; the first that did is named.
+nlohmann::ordered_json FixedOptions(const TrainOptions& options,
+                                    const SymbolText& text, int64_t rows) {
+  const Semantics& semantics = options.semantics;
+  const auto either = [](bool is, const char* name, const char* other) {
+    return is ? name : other;
+  };
+  return {
+      {"text", Fingerprint(text)},
+      {"tokens_per_sample", options.tokens_per_sample},
+      {"rows", rows},
+      {"update_freq", options.update_freq},
+      {"seed", options.seed},
+      {"semantics", either(options.semantics_kind == SemanticsKind::kFairseq,
+                           "fairseq", "original")},
+      {"block_ends",
+       either(semantics.layout == RowLayout::kSlices, "scored", "unscored")},
+      {"validation_memory", either(semantics.shares_memory, "shared", "own")},
+      {"span_clamp", either(semantics.span_clamp == SpanClamp::kAfterStep,
+                            "step", "forward")},
+      {"mask_template",
+       either(semantics.rounds_mask_template, "half", "exact")},
+      {"adam_eps_place", either(semantics.adam_eps == AdamEps::kAfterCorrection,
+                                "after", "before")},
+      {"optimizer", either(options.optimizer.kind == OptimizerKind::kAdam,
+                           "adam", "adagrad_with_grad_clip")},
+      {"precision", NameOf(options.precision)}};
 }
 
 // What may change, and is then said.
 nlohmann::json FreeOptions(const TrainOptions& options) {
   const OptimizerOptions& optimizer = options.optimizer;
   const ScheduleOptions& schedule = options.schedule;
-  return {{"dropout", options.dropout.activation},
-          {"dropatt", options.dropout.attention},
-          {"emb_dropout", options.dropout.embedding},
-          {"aux_loss_scaler", options.aux_loss_scaler},
-          {"adagrad_clip", optimizer.adagrad_clip},
-          {"clip_norm", optimizer.clip_norm},
-          {"adam_betas", {optimizer.beta1, optimizer.beta2}},
-          {"adam_eps", optimizer.adam_eps},
-          {"weight_decay", optimizer.weight_decay},
-          {"lr", schedule.lr},
-          {"warmup_updates", schedule.warmup_updates},
-          {"max_update", schedule.max_update},
-          {"max_seconds", schedule.max_seconds}};
+  return {
+      {"dropout", options.dropout.activation},
+      {"dropatt", options.dropout.attention},
+      {"emb_dropout", options.dropout.embedding},
+      {"aux_loss_scaler", options.aux_loss_scaler},
+      {"adagrad_clip", optimizer.adagrad_clip},
+      {"clip_norm", optimizer.clip_norm},
+      {"adam_betas", {optimizer.beta1, optimizer.beta2}},
+      {"adam_eps", optimizer.adam_eps},
+      {"weight_decay", optimizer.weight_decay},
+      {"lr", schedule.lr},
+      {"lr_scheduler",
+       schedule.scheduler == LrScheduler::kCosine ? "cosine" : "fixed"},
+      {"warmup_updates", schedule.warmup_updates},
+      {"max_update", schedule.max_update},
+      {"max_seconds", schedule.max_seconds},
+      {"fp16_scale_window", options.scaler.window},
+      {"min_loss_scale", options.scaler.min_scale},
+      {"patience", options.patience},
+      {"valid_bytes", options.valid_bytes},
+      {"log_losses", options.semantics.fairseq_losses ? "fairseq" : "scored"}};
 }
 
 std::string ProgressJson(const TrainProgress& progress,
@@ -110,6 +131,7 @@ std::string ProgressJson(const TrainProgress& progress,
       {"offset", progress.position.offset},
       {"seconds", progress.seconds},
       {"best_loss", progress.best_loss},
+      {"validated_update", progress.validated_update},
       {"worse_validations", progress.worse_validations},
       {"loss_scale", scaler.scale},
       {"loss_scale_step", scaler.step},
@@ -144,6 +166,7 @@ absl::StatusOr<nlohmann::json> ReadProgressJson(const std::string& path) {
   for (const auto& [key, least] : {std::pair("update", 0),
                                    {"epoch", 1},
                                    {"offset", 0},
+                                   {"validated_update", -1},
                                    {"worse_validations", 0},
                                    {"loss_scale_step", 0},
                                    {"loss_scale_overflow", -1}}) {
@@ -169,12 +192,13 @@ absl::StatusOr<nlohmann::json> ReadProgressJson(const std::string& path) {
 absl::Status CheckSame(const std::string& path, const nlohmann::json& stored,
                        const TrainOptions& options, const SymbolText& text,
                        int64_t rows) {
-  const nlohmann::json wanted = FixedOptions(options, text, rows);
+  const nlohmann::ordered_json wanted = FixedOptions(options, text, rows);
   for (const auto& [name, value] : wanted.items()) {
-    if (stored.contains(name) && stored[name] == value) continue;
-    return absl::FailedPreconditionError(absl::StrCat(
-        path, ": ", name, " was ", stored.value(name, nlohmann::json()).dump(),
-        " and is now ", value.dump(), "; a run continues with the same"));
+    const std::string was = stored.value(name, nlohmann::json()).dump();
+    if (was == value.dump()) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": ", name, " was ", was, " and is now ",
+                     value.dump(), "; a run continues with the same"));
   }
   return absl::OkStatus();
 }
@@ -277,6 +301,7 @@ absl::StatusOr<TrainProgress> RestoreTraining(
   progress.position.offset = json["offset"].get<int64_t>();
   progress.seconds = json["seconds"].get<double>();
   progress.best_loss = json["best_loss"].get<double>();
+  progress.validated_update = json["validated_update"].get<int64_t>();
   progress.worse_validations = json["worse_validations"].get<int64_t>();
   progress.validation_pending = json["validation_pending"].get<bool>();
   learner->mutable_scaler()->Restore(

@@ -22,6 +22,7 @@ struct TrainProgress {
   StreamPosition position;
   double seconds = 0;     // spent in updates, validation and saving
   double best_loss = -1;  // bits per symbol of the best validation; −1: none
+  int64_t validated_update = -1;    // after which it was last validated
   int64_t worse_validations = 0;    // since the best one
   bool validation_pending = false;  // a stop cut it off
 };

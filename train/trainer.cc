@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "engine/checkpoint/model_dir.h"
@@ -123,8 +124,9 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
     trainer->log_.Say(
         "train", absl::StrCat("metrics at ", trainer->metrics_->address()));
   }
-  SPANLM_RETURN_IF_ERROR(
-      GuardTorch("starting to train", [&] { return trainer->Start(); }));
+  const absl::Status started =
+      GuardTorch("starting to train", [&] { return trainer->Start(); });
+  if (!started.ok()) return trainer->Explained(started);
   return trainer;
 }
 
@@ -137,7 +139,23 @@ absl::Status Trainer::Start() {
                                        options_.batch_size, group_);
   log_.Say("train",
            absl::StrCat("num. model params: ", model().parameter_count()));
-  return Resume();
+  SPANLM_RETURN_IF_ERROR(Resume());
+  return CheckOneUpdate();
+}
+
+absl::Status Trainer::CheckOneUpdate() {
+  const at::Tensor updates = group_->Stack(
+      at::full({1}, progress_.update, at::TensorOptions().dtype(at::kLong)));
+  const auto first = updates[0].item<int64_t>();
+  for (int64_t rank = 1; rank < updates.numel(); ++rank) {
+    const auto update = updates[rank].item<int64_t>();
+    if (update == first) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "process ", rank, " goes on from update ", update,
+        " and the first one from update ", first, ": --save-dir ",
+        options_.save_dir, " must be one folder that all processes read"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Trainer::Resume() {
@@ -159,7 +177,7 @@ absl::Status Trainer::Resume() {
                                    progress_.update));
     return absl::OkStatus();
   }
-  if (options_.restore_file != TrainOptions().restore_file) {
+  if (absl::StripSuffix(options_.restore_file, ".pt") != kLastCheckpoint) {
     return absl::NotFoundError(absl::StrCat(
         "--restore-file ", options_.restore_file, ": no such directory"));
   }
@@ -167,9 +185,10 @@ absl::Status Trainer::Resume() {
   const std::string start =
       FindCheckpoint(options_.save_dir, options_.finetune_from_model);
   if (start.empty()) {
-    return absl::NotFoundError(absl::StrCat("--finetune-from-model ",
-                                            options_.finetune_from_model,
-                                            ": no such directory"));
+    return absl::NotFoundError(absl::StrCat(
+        "--finetune-from-model ", options_.finetune_from_model,
+        ": no such model directory (spanlm-train import makes one of another "
+        "program's checkpoint)"));
   }
   log_.Say("train", absl::StrCat("starting with the weights of ", start));
   return StartFromModel(start, learner_.get());
@@ -305,6 +324,11 @@ absl::StatusOr<TrainEnd> Trainer::RunToLimit() {
   };
   MeetOthers();
   if (metrics_ != nullptr) ExposeState();
+  if (limit_reached() && progress_.validated_update == progress_.update) {
+    log_.Say("train", absl::StrCat("nothing left to do: ended at update ",
+                                   progress_.update, " already"));
+    return TrainEnd::kDone;
+  }
   std::optional<ProgressLine> line;
   if (shows_progress()) {
     line.emplace("train", options_.schedule.max_update, "updates");

@@ -41,8 +41,10 @@ class Trainer {
       ProcessGroup* group);
 
   // Updates until a limit is reached or any process's *stop is true; then
-  // validates (but not when stopped) and saves. kInternal: Learner::Update's,
-  // or a lost process (nothing is saved then); kUnavailable: I/O.
+  // validates (but not when stopped) and saves. A run that was at its limit
+  // already only says so. kInternal: Learner::Update's, a loss or parameter
+  // that is not finite, or a lost process (nothing is saved then);
+  // kUnavailable: I/O.
   absl::StatusOr<TrainEnd> Run();
 
   // One update, without logging, validating or saving. In half precision it
@@ -62,6 +64,8 @@ class Trainer {
 
   absl::Status Start();
   absl::Status Resume();
+  // kFailedPrecondition where processes go on from different updates.
+  absl::Status CheckOneUpdate();
   // Up to update_freq consecutive batches of one pass.
   std::vector<StreamBatch> NextBatches();
   absl::StatusOr<TrainEnd> RunToLimit();
@@ -74,10 +78,14 @@ class Trainer {
   void MeetOthers();
   // Where a stop cuts it off, nothing has changed but that it is pending.
   absl::Status ValidateAndKeepBest();
+  // Says that the valid part gives no symbol to score; kInvalidArgument where
+  // --patience needs one.
+  absl::Status ReportUnscoredValid();
   void LogSpans();
   // Saves checkpoint_last, then logs what serving makes of the valid range's
   // first 64 KiB; that the check fails ends no run.
   absl::Status SaveAndCheckServing();
+  absl::Status LogServing();
   // A save between the ends of passes, under a name of its own too.
   absl::Status SaveUpdate();
   absl::Status EndPass(bool is_last);

@@ -23,22 +23,26 @@ namespace {
 const char kBest[] = "checkpoint_best";
 // How much of the valid range every save also scores as it will be served.
 constexpr int64_t kServingCheckSymbols = 64 << 10;
+// Bits per symbol; what block and step form differ in is below 1e-5.
+constexpr double kServingTolerance = 1e-3;
 constexpr int64_t kBlocksBetweenMeetings = 8;
 
 }  // namespace
 
 absl::Status Trainer::Save(const std::string& name) {
   return GuardTorch("saving", [&]() -> absl::Status {
+    SPANLM_RETURN_IF_ERROR(learner_->CheckParameters());
     progress_.seconds = seconds_;
     ModelMemory memory = JoinRows(*learner_->memories());
     for (at::Tensor& layer : memory.layers) layer = group_->Stack(layer);
-    if (!group_->is_first()) return absl::OkStatus();
-    SPANLM_ASSIGN_OR_RETURN(
-        ModelContents contents,
-        ContentsOf(*learner_, memory, progress_, options_, corpus_.train(),
-                   int64_t{options_.batch_size} * group_->size()));
-    return WriteModelDir(absl::StrCat(options_.save_dir, "/", name),
-                         std::move(contents));
+    return group_->RunInFirst([&]() -> absl::Status {
+      SPANLM_ASSIGN_OR_RETURN(
+          ModelContents contents,
+          ContentsOf(*learner_, memory, progress_, options_, corpus_.train(),
+                     int64_t{options_.batch_size} * group_->size()));
+      return WriteModelDir(absl::StrCat(options_.save_dir, "/", name),
+                           std::move(contents));
+    });
   });
 }
 
@@ -79,7 +83,15 @@ absl::Status Trainer::ValidateAndKeepBest() {
     return absl::OkStatus();
   }));
   progress_.validation_pending = !sum.complete;
-  if (!sum.complete || sum.scored == 0) return absl::OkStatus();
+  if (!sum.complete) return absl::OkStatus();
+  progress_.validated_update = progress_.update;
+  if (sum.scored == 0) return ReportUnscoredValid();
+  if (!std::isfinite(sum.bits)) {
+    return absl::InternalError(
+        absl::StrCat("validation after update ", progress_.update, ": loss is ",
+                     sum.bits_per_symbol(),
+                     "; start again from a checkpoint with a lower --lr"));
+  }
   const double loss = sum.bits_per_symbol();
   const bool is_best = progress_.best_loss < 0 || loss <= progress_.best_loss;
   if (is_best) progress_.best_loss = loss;
@@ -103,6 +115,18 @@ absl::Status Trainer::ValidateAndKeepBest() {
   return is_best ? Save(kBest) : absl::OkStatus();
 }
 
+absl::Status Trainer::ReportUnscoredValid() {
+  const std::string reason = absl::StrCat(
+      "the valid part, ", corpus_.valid().size(), " symbols, is too short for ",
+      int64_t{options_.batch_size} * group_->size(), " rows");
+  if (options_.patience > 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--patience is ", options_.patience, ", but ", reason));
+  }
+  log_.Say("valid", absl::StrCat("nothing is scored: ", reason));
+  return absl::OkStatus();
+}
+
 void Trainer::LogSpans() {
   if (!is_adaptive_span()) return;
   LogRecord record;
@@ -124,11 +148,14 @@ void Trainer::LogSpans() {
 absl::Status Trainer::SaveAndCheckServing() {
   SPANLM_RETURN_IF_ERROR(Save(kLastCheckpoint));
   if (metrics_ != nullptr) metrics_->CountCheckpoint(absl::Now());
-  if (!group_->is_first() || !ServesAsItTrains(model().config())) {
-    return absl::OkStatus();
-  }
+  if (!ServesAsItTrains(model().config())) return absl::OkStatus();
+  return group_->RunInFirst([this] { return LogServing(); });
+}
+
+absl::Status Trainer::LogServing() {
   ServingCheck check;
   const absl::Status status = GuardTorch("checking", [&]() -> absl::Status {
+    UseThreads(options_.threads);  // of this thread, which may be a new one
     SPANLM_ASSIGN_OR_RETURN(
         check,
         CheckServing(
@@ -150,14 +177,18 @@ absl::Status Trainer::SaveAndCheckServing() {
       .Number("serving_difference", check.difference())
       .Number("serving_num_updates", static_cast<double>(progress_.update));
   log_.Write("serving", record);
+  if (std::abs(check.difference()) > kServingTolerance) {
+    log_.Say("serving",
+             absl::StrCat("warning: what is served differs from what is "
+                          "trained by ",
+                          check.difference(), " bits per symbol"));
+  }
   return absl::OkStatus();
 }
 
 absl::Status Trainer::SaveUpdate() {
   SPANLM_RETURN_IF_ERROR(SaveAndCheckServing());
-  if (!group_->is_first() || options_.keep_interval_updates == 0) {
-    return absl::OkStatus();
-  }
+  if (!group_->is_first()) return absl::OkStatus();
   SPANLM_RETURN_IF_ERROR(LinkModelDir(
       absl::StrCat(options_.save_dir, "/", kLastCheckpoint),
       absl::StrCat(options_.save_dir, "/checkpoint_", batcher_.position().epoch,
@@ -168,7 +199,8 @@ absl::Status Trainer::SaveUpdate() {
 absl::Status Trainer::EndPass(bool is_last) {
   const int64_t epoch = batcher_.position().epoch;
   const bool is_end = batcher_.at_pass_end();
-  if (is_last || epoch % options_.validate_interval == 0) {
+  const bool is_due = is_last || epoch % options_.validate_interval == 0;
+  if (is_due && progress_.validated_update != progress_.update) {
     SPANLM_RETURN_IF_ERROR(ValidateAndKeepBest());
   }
   if (progress_.validation_pending) return absl::OkStatus();

@@ -103,6 +103,13 @@ TEST_F(TrainGroupTest, SeveralProcessesLearnAsOne) {
       testing::Pointwise(testing::DoubleNear(1.1e-4), losses("group1"));
   EXPECT_THAT(losses("group2"), one);
   EXPECT_THAT(losses("group4"), one);
+  const auto best = [&](const std::string& save_dir) {
+    return nlohmann::json::parse(ReadFile(
+        run_.File(save_dir + "/checkpoint_last/training.json")))["best_loss"]
+        .get<double>();
+  };
+  EXPECT_NEAR(best("group2"), best("group1"), 2e-6);
+  EXPECT_NEAR(best("group4"), best("group1"), 2e-6);
 }
 
 // A run goes on with as many rows, however many processes share them.
@@ -118,6 +125,11 @@ TEST_F(TrainGroupTest, AnotherNumberOfProcessesGoesOn) {
 }
 
 TEST_F(TrainGroupTest, ALostProcessEndsTheOthersAndTheCheckpointStays) {
+  constexpr int kSaved = 2;
+  for (const auto& process : Start(2, "lost", kSaved)) {
+    process->ReadAll();
+    ASSERT_EQ(process->Wait(), 0);
+  }
   const Processes processes = Start(2, "lost", 1000000);
   for (int updates = 0; updates < 3;) {
     ASSERT_OK_AND_ASSIGN(const std::string line, processes[0]->ReadLine());
@@ -129,6 +141,7 @@ TEST_F(TrainGroupTest, ALostProcessEndsTheOthersAndTheCheckpointStays) {
   EXPECT_EQ(processes[0]->Wait(), kFailed);
   EXPECT_THAT(ReadFile(Err("lost", 0)),
               HasSubstr("process 0 of 2 lost another one"));
+  EXPECT_EQ(run_.SavedUpdate("lost"), kSaved);
 }
 
 TEST_F(TrainGroupTest, SigtermToOneStopsAllOfThemAfterSaving) {

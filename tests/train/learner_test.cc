@@ -203,7 +203,7 @@ TEST_F(LearnerTest, AnOverflowMovesNothingAndHalvesTheScale) {
   EXPECT_EQ(learner.optimizer().step_count(), 0);
 }
 
-TEST_F(LearnerTest, NamesTheFirstTensorWhoseGradientIsNotFinite) {
+TEST_F(LearnerTest, NamesTheParameterThatMadeALossNotFinite) {
   Learner learner(Adagrad(), Model(TinyAdaptiveSpan()), kRows, alone_.get());
   StreamBatcher batcher = Batcher(RowLayout::kSlices, *alone_);
   {
@@ -217,7 +217,7 @@ TEST_F(LearnerTest, NamesTheFirstTensorWhoseGradientIsNotFinite) {
   EXPECT_THAT(learner.Update({batcher.Next()}, 0.1, 12),
               StatusIs(absl::StatusCode::kInternal,
                        AllOf(HasSubstr("update 12"), HasSubstr("loss is nan"),
-                             HasSubstr("gradient's norm of key_pe is nan"))));
+                             HasSubstr("value, nan, is in out_emb.bias"))));
   EXPECT_EQ(Flat(learner.optimizer().State()), before);
 }
 

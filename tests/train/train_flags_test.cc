@@ -176,6 +176,10 @@ TEST_F(TrainFlagsTest, BoundsAreCheckedByName) {
         {"D --threads 30000", "--threads is 30000, want at most 1024"},
         {"D --keep-last-epochs -2", "--keep-last-epochs is -2"},
         {"D --patience -1", "--patience is -1"},
+        {"D --fp16-init-scale inf", "--fp16-init-scale is inf"},
+        {"D --min-loss-scale 0", "--min-loss-scale is 0"},
+        {"D --tokens-per-sample 1 --block-ends unscored",
+         "--tokens-per-sample is 1, want at least 2"},
         {"D --save-interval 0", "--save-interval is 0"}}) {
     ASSERT_OK_AND_ASSIGN(const TrainOptions options, Parse(line));
     EXPECT_THAT(

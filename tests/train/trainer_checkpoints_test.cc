@@ -66,6 +66,47 @@ TEST_F(TrainerTest, EndsWhenValidationsNoLongerImprove) {
   EXPECT_EQ(trainer->progress().update, best["update"].get<int64_t>() + 3);
 }
 
+// Whoever ends is validated once, and a run that has ended does nothing more.
+TEST_F(TrainerTest, StartedAgainAtItsEndARunDoesNothing) {
+  TrainOptions options = AdaptiveSpanRun(
+      WriteCorpus(folder_, std::string(400, 'a'), RandomText(100, 2)),
+      SaveDir());
+  options.validate_interval_updates = 1;
+  options.patience = 3;
+  ASSERT_OK_AND_ASSIGN(auto trainer,
+                       Trainer::Create(options, &stop_, group_.get()));
+  ASSERT_OK(trainer->Run());
+  EXPECT_EQ(trainer->progress().worse_validations, 3);
+  const int64_t updates = trainer->progress().update;
+  EXPECT_EQ(LogLines(SaveDir(), "valid").size(), updates);
+  const std::string saved =
+      ReadFile(SaveDir() + "/checkpoint_last/training.json");
+
+  ASSERT_OK_AND_ASSIGN(trainer, Trainer::Create(options, &stop_, group_.get()));
+  ASSERT_OK(trainer->Run());
+
+  EXPECT_EQ(LogLines(SaveDir(), "valid").size(), updates);
+  EXPECT_EQ(ReadFile(SaveDir() + "/checkpoint_last/training.json"), saved);
+}
+
+TEST_F(TrainerTest, PatienceNeedsAValidPartThatFillsItsRows) {
+  TrainOptions options = AdaptiveSpanRun(
+      WriteCorpus(folder_, RandomText(400, 1), "abc"), SaveDir());
+  options.schedule.max_update = 2;
+  ASSERT_OK_AND_ASSIGN(const auto without,
+                       Trainer::Create(options, &stop_, group_.get()));
+  EXPECT_OK(without->Run());
+
+  options.save_dir = folder_.File("patient");
+  options.patience = 1;
+  ASSERT_OK_AND_ASSIGN(const auto trainer,
+                       Trainer::Create(options, &stop_, group_.get()));
+  EXPECT_THAT(trainer->Run(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "--patience is 1, but the valid part, 3 symbols, is too "
+                       "short for 4 rows"));
+}
+
 TEST_F(TrainerTest, KeepsTheBestValidation) {
   TrainOptions options = AdaptiveSpanRun(
       WriteCorpus(folder_, std::string(400, 'a'), RandomText(100, 2)),

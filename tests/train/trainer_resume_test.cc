@@ -175,6 +175,20 @@ TEST_F(TrainerRestoreTest, RefusesWhatMustNotChangeByName) {
        [](TrainOptions* o) { o->model.d_inner = 32; }},
       {R"(semantics was "original" and is now "fairseq")",
        [](TrainOptions* o) { o->semantics_kind = SemanticsKind::kFairseq; }},
+      {R"(block_ends was "scored" and is now "unscored")",
+       [](TrainOptions* o) { o->semantics.layout = RowLayout::kBlocks; }},
+      {R"(validation_memory was "own" and is now "shared")",
+       [](TrainOptions* o) { o->semantics.shares_memory = true; }},
+      {R"(span_clamp was "step" and is now "forward")",
+       [](TrainOptions* o) {
+         o->semantics.span_clamp = SpanClamp::kBeforeForward;
+       }},
+      {R"(mask_template was "exact" and is now "half")",
+       [](TrainOptions* o) { o->semantics.rounds_mask_template = true; }},
+      {R"(adam_eps_place was "after" and is now "before")",
+       [](TrainOptions* o) {
+         o->semantics.adam_eps = AdamEps::kBeforeCorrection;
+       }},
       {"update_freq was 1 and is now 3",
        [](TrainOptions* o) { o->update_freq = 3; }},
       {"another model than the flags describe",
@@ -251,6 +265,8 @@ TEST_F(TrainerRestoreTest, StartsAnewOnlyWhereNothingWasAskedFor) {
   ASSERT_OK_AND_ASSIGN(const auto trainer,
                        Trainer::Create(options, &stop_, group_.get()));
   EXPECT_EQ(trainer->progress().update, 0);
+  options.restore_file = "checkpoint_last.pt";
+  EXPECT_OK(Trainer::Create(options, &stop_, group_.get()));
 
   options.restore_file = "checkpoint7";
   EXPECT_THAT(Trainer::Create(options, &stop_, group_.get()),

@@ -20,6 +20,7 @@
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/train/thread_group.h"
 #include "tests/train/trainer_fixture.h"
 #include "train/serving_check.h"
 
@@ -203,8 +204,52 @@ TEST_F(TrainerTest, NamesTheUpdateWhoseLossIsNotFiniteAndSavesNothing) {
 
   EXPECT_THAT(trainer->Run(), StatusIs(absl::StatusCode::kInternal,
                                        AllOf(HasSubstr("update 2: loss is"),
+                                             HasSubstr("largest value"),
                                              HasSubstr("lower --lr"))));
   EXPECT_THAT(Folders(), ElementsAre());
+}
+
+TEST_F(TrainerTest, SavesNoParameterThatIsNotFinite) {
+  TrainOptions options = AdaptiveSpanRun(Random(), SaveDir());
+  options.schedule.lr = 1e39;  // beyond fp32
+  options.schedule.warmup_updates = 0;
+  options.schedule.max_update = 1;
+  ASSERT_OK_AND_ASSIGN(const auto trainer,
+                       Trainer::Create(options, &stop_, group_.get()));
+
+  EXPECT_THAT(trainer->Run(),
+              StatusIs(absl::StatusCode::kInternal,
+                       "validation after update 1: loss is nan"));
+  EXPECT_THAT(trainer->Save("checkpoint_last"),
+              StatusIs(absl::StatusCode::kInternal, "parameter "));
+  EXPECT_THAT(Folders(), ElementsAre());
+}
+
+TEST_F(TrainerTest, ProcessesWithFoldersOfTheirOwnAreToldSo) {
+  const std::string data = Random();
+  for (const bool shares : {true, false}) {
+    TrainOptions options = AdaptiveSpanRun(data, SaveDir());
+    options.batch_size = 2;
+    std::vector<absl::Status> statuses(2);
+    RunAsGroup(2, [&](ProcessGroup* group) {
+      TrainOptions own = options;
+      if (!shares && !group->is_first()) own.save_dir = folder_.File("own");
+      const auto trainer = Trainer::Create(own, &stop_, group);
+      statuses[group->rank()] = trainer.status();
+      if (!trainer.ok() || !shares) return;
+      ASSERT_OK((*trainer)->Update());
+      ASSERT_OK((*trainer)->Save("checkpoint_last"));
+    });
+    for (const absl::Status& status : statuses) {
+      if (shares) {
+        EXPECT_OK(status);
+        continue;
+      }
+      EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                   "process 1 goes on from update 0 and the "
+                                   "first one from update 1"));
+    }
+  }
 }
 
 TEST_F(TrainerTest, KeepsEverySpanFromZeroToOne) {

@@ -31,6 +31,7 @@ absl::StatusOr<TrainEnd> RunTraining(const TrainFlags& flags) {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   at::set_num_interop_threads(1);
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit says so
   std::signal(SIGTERM, RequestStop);
   std::signal(SIGINT, RequestStop);
   SPANLM_ASSIGN_OR_RETURN(const std::unique_ptr<ProcessGroup> group,

@@ -233,9 +233,9 @@ void AddRunFlags(CLI::App* command, TrainFlags* flags) {
       "passes between validations");
   add("--save-interval", options.save_interval, "passes between saves");
   add("--keep-last-epochs", options.keep_last_epochs,
-      "how many of checkpoint<epoch> to keep, -1: all");
+      "how many of checkpoint<epoch> to keep, below 1: all");
   add("--keep-interval-updates", options.keep_interval_updates,
-      "how many of checkpoint_<epoch>_<update> to keep, -1: all");
+      "how many of checkpoint_<epoch>_<update> to keep, below 1: all");
   command->add_flag("--no-epoch-checkpoints", flags->no_epoch_checkpoints,
                     "write no checkpoint<epoch>");
   command->add_option("--finetune-from-model", options.finetune_from_model,
