@@ -8,9 +8,10 @@
   attn-span    --attn-span against memory, speed and bits per byte
   update-freq  --update-freq k in one process against k processes
 
-Each run is `spanlm-train train` and `eval-lm` on a raw corpus directory; what is
-there already in --work is not run again. The result is a section of Markdown on
-stdout, with an SVG beside it for `compare`.
+Each run is `spanlm-train train` and `eval-lm` on a raw corpus directory; one
+that is in --work already is not run again. The result is a section of Markdown on
+stdout, with an SVG beside it for `compare`. --size full is the published 12 layers
+of 512: for a GPU (--device cuda --precision fp16).
 """
 
 import argparse
@@ -21,16 +22,26 @@ import socket
 import subprocess
 import sys
 
-SHAPE = {"n-layer": 4, "d-model": 128, "n-head": 4, "d-inner": 512,
-         "batch-size": 16, "tokens-per-sample": 128, "seed": 2,
-         "log-interval": 25}
-SPAN = {"arch": "adaptive_span", "attn-span": 1024, "dropout": 0.1,
-        "optimizer": "adagrad_with_grad_clip", "adagrad-clip": 0.03,
-        "lr-scheduler": "fixed", "lr": 0.07, "warmup-updates": 200,
+# What both models of a size share, and each one's own.
+SHAPES = {
+    "small": {"n-layer": 4, "d-model": 128, "n-head": 4, "d-inner": 512,
+              "batch-size": 16, "tokens-per-sample": 128},
+    "full": {"n-layer": 12, "d-model": 512, "n-head": 8, "d-inner": 2048,
+             "batch-size": 60, "tokens-per-sample": 512}}
+SPAN = {"arch": "adaptive_span", "optimizer": "adagrad_with_grad_clip",
+        "adagrad-clip": 0.03, "lr-scheduler": "fixed", "lr": 0.07,
         "aux-loss-scaler": 5e-7}
-XL = {"arch": "transformer_xl", "mem-len": 128, "dropout": 0.1,
-      "optimizer": "adam", "clip-norm": 0.25, "lr-scheduler": "cosine",
-      "lr": 1e-3}
+SPAN_OF = {
+    "small": {"attn-span": 1024, "dropout": 0.1, "warmup-updates": 200},
+    "full": {"attn-span": 8192, "dropout": 0.3, "warmup-updates": 32000}}
+XL = {"arch": "transformer_xl", "dropout": 0.1, "optimizer": "adam",
+      "clip-norm": 0.25, "lr-scheduler": "cosine"}
+XL_OF = {"small": {"mem-len": 128, "lr": 5e-4},
+         "full": {"mem-len": 512, "lr": 2.5e-4}}
+# Left in the folder of a run that ended, by us.
+DONE = "studies.json"
+# Of the larger model's parameters, by how many the other may have fewer.
+PARAMETER_TOLERANCE = 0.1
 
 
 def flags(settings):
@@ -46,19 +57,26 @@ class Bench:
         self.program = str(pathlib.Path(args.bin) / "spanlm-train")
         self.work = pathlib.Path(args.work)
         self.work.mkdir(parents=True, exist_ok=True)
+        self.shape = SHAPES[args.size]
 
     def train(self, name, settings, processes=1):
-        """Trains `name` with SHAPE and `settings`; its save folder."""
+        """Trains `name` with the shape and `settings`; its save folder."""
         save_dir = self.work / name
-        if (save_dir / "done").exists():
-            return save_dir
         command = [self.program, "train", self.args.data, "--save-dir",
                    str(save_dir), "--max-update", str(self.args.updates),
                    "--validate-interval-updates",
                    str(max(self.args.updates // 10, 1)),
                    "--valid-bytes", "131072", "--threads",
-                   str(self.args.threads)]
-        command += flags({**SHAPE, **settings})
+                   str(self.args.threads), "--precision", self.args.precision,
+                   "--device", self.args.device, "--seed", "2",
+                   "--log-interval", "25"]
+        command += flags({**self.shape, **settings})
+        done = save_dir / DONE
+        if done.exists():
+            if json.loads(done.read_text())["command"] == command:
+                return save_dir
+            sys.exit(f"studies: {save_dir} holds a run of another command; "
+                     "remove it or give another --work")
         print(f"studies: {name}", file=sys.stderr)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -73,22 +91,26 @@ class Bench:
             running.append(subprocess.Popen(
                 command, env=environment, stdout=subprocess.DEVNULL))
         peaks = []
-        for process in running:
-            _, status, usage = os.wait4(process.pid, 0)
+        for _ in running:
+            _, status, usage = os.wait3(0)
             if status != 0:
+                for process in running:
+                    process.kill()
                 sys.exit(f"studies: {name}: {' '.join(command)} failed")
-            peaks.append(usage.ru_maxrss)
-        (save_dir / "done").write_text(str(max(peaks)))
+            peaks.append(usage.ru_maxrss * 1024)  # Linux counts kilobytes
+        done.write_text(json.dumps({"command": command,
+                                    "peak_bytes": max(peaks)}))
         return save_dir
 
     def train_span(self, changes, processes=1):
-        """Trains Adaptive Span with `changes` of SPAN, which name the run."""
+        """Trains Adaptive Span with `changes`, which name the run."""
+        settings = {**SPAN, **SPAN_OF[self.args.size]}
         name = "-".join(["span"] + [
             f"{flag}-{value:g}" for flag, value in changes.items()
-            if SPAN.get(flag) != value])
+            if settings.get(flag) != value])
         if processes > 1:
             name += f"-{processes}-processes"
-        return self.train(name, {**SPAN, **changes}, processes)
+        return self.train(name, {**settings, **changes}, processes)
 
     def evaluate(self, save_dir, *more):
         """What eval-lm says of a run's last model on the test part."""
@@ -123,8 +145,8 @@ def speed(save_dir):
 
 
 def peak_megabytes(save_dir):
-    """The most that a training process held, from Linux's kilobytes."""
-    return int((save_dir / "done").read_text()) * 1024 / 1e6
+    """The most that a training process held."""
+    return json.loads((save_dir / DONE).read_text())["peak_bytes"] / 1e6
 
 
 def mean_span(save_dir):
@@ -183,14 +205,18 @@ def curves(path, runs):
 
 
 def compare(bench):
+    xl = {**XL, **XL_OF[bench.args.size]}
     runs = {"Adaptive Span": bench.train_span({}),
-            "Transformer-XL": bench.train("xl", XL)}
+            "Transformer-XL": bench.train("xl", xl)}
+    # Of memory and clamp, Transformer-XL's paper has 2100 and 820 for 512.
+    longer, clamp = 4 * xl["mem-len"], xl["mem-len"] * 8 // 5
     protocols = {
         "Adaptive Span": ("--protocol", "original", "--batch-size", "8",
-                          "--tokens-per-sample", "128"),
+                          "--tokens-per-sample",
+                          str(bench.shape["tokens-per-sample"])),
         "Transformer-XL": ("--protocol", "kimiyoung", "--batch-size", "10",
                            "--tokens-per-sample", "80", "--model-overrides",
-                           "{'mem_len': 512, 'clamp_len': 200, "
+                           f"{{'mem_len': {longer}, 'clamp_len': {clamp}, "
                            "'same_length': True}")}
     rows = []
     for name, save_dir in runs.items():
@@ -200,6 +226,10 @@ def compare(bench):
                      f"{own['bits_per_symbol']:.4f}",
                      protocols[name][1], f"{speed(save_dir):,.0f}",
                      f"{facts['session_bytes']['fp32']:,}"))
+    counts = [bench.inspect(each)["parameters"] for each in runs.values()]
+    if min(counts) < (1 - PARAMETER_TOLERANCE) * max(counts):
+        sys.exit(f"studies: {counts} parameters differ by more than "
+                 f"{PARAMETER_TOLERANCE:.0%}")
     table(("model", "parameters", "bits per byte, test", "protocol",
            "symbols/s in training", "session bytes, fp32"), rows)
     curves(bench.args.svg, runs)
@@ -235,7 +265,7 @@ def attn_span(bench):
 def update_freq(bench):
     rows = []
     for count in (2, 4):
-        size = SHAPE["batch-size"] // count
+        size = bench.shape["batch-size"] // count
         for name, changes, processes in (
                 (f"update-freq {count}",
                  {"update-freq": count, "batch-size": size}, 1),
@@ -260,11 +290,16 @@ def main():
     parser.add_argument("--updates", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1,
                         help="of each training process")
+    parser.add_argument("--size", choices=SHAPES, default="small")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"),
+                        default="fp32")
     parser.add_argument("--bin", default="build/release/bin")
     parser.add_argument("--svg", default="docs/comparison.svg",
                         help="where `compare` draws its curves")
     args = parser.parse_args()
-    symbols = SHAPE["batch-size"] * SHAPE["tokens-per-sample"]
+    shape = SHAPES[args.size]
+    symbols = shape["batch-size"] * shape["tokens-per-sample"]
     print(f"{args.updates} updates of {symbols} symbols, {args.threads} "
           "thread(s) a process:\n")
     studies[args.study](Bench(args))

@@ -81,10 +81,16 @@ absl::Status CheckTogether(bool is_set, const char* flag, const char* needed) {
 }
 
 absl::Status CheckRaw(const PreprocessOptions& options) {
-  SPANLM_RETURN_IF_ERROR(
-      CheckTogether(options.only_source, "--only-source", "--trainpref"));
-  SPANLM_RETURN_IF_ERROR(CheckTogether(options.joined_dictionary,
-                                       "--joined-dictionary", "--trainpref"));
+  const PreprocessOptions defaults;
+  for (const auto& [is_set, flag] :
+       {std::pair(options.only_source, "--only-source"),
+        {options.joined_dictionary, "--joined-dictionary"},
+        {options.thresholdsrc != defaults.thresholdsrc, "--thresholdsrc"},
+        {options.nwordssrc != defaults.nwordssrc, "--nwordssrc"},
+        {options.padding_factor != defaults.padding_factor, "--padding-factor"},
+        {options.workers != defaults.workers, "--workers"}}) {
+    SPANLM_RETURN_IF_ERROR(CheckTogether(is_set, flag, "--trainpref"));
+  }
   for (const auto& [value, flag] :
        {std::pair(&options.trainpref, "--trainpref"),
         std::pair(&options.validpref, "--validpref"),
