@@ -28,33 +28,34 @@ bool ServesAsItTrains(const ModelConfig& config) {
 
 absl::StatusOr<ServingCheck> CheckServing(const ByteModel& model,
                                           const std::string& model_dir,
-                                          const SymbolText& text, int64_t rows,
-                                          int64_t block, int32_t threads) {
+                                          const SymbolText& text,
+                                          const ServingCheckOptions& options) {
   ServingCheck check;
   const std::optional<std::string> bytes =
       BytesOf(text, model.config().fields());
   if (!bytes.has_value()) return check;
   ValidateOptions validate;
-  validate.rows = WholeBatch(RowLayout::kSlices, rows, block);
+  validate.rows = WholeBatch(RowLayout::kSlices, options.rows, options.block);
   const Validation trained = Validate(model, text, validate);
   check.scored = trained.scored;
   check.train_bits = trained.bits;
   if (trained.scored == 0) return check;
 
-  EngineOptions options;
-  options.threads = threads;
+  EngineOptions engine_options;
+  engine_options.threads = options.threads;
   SPANLM_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
-                          CreateEngine(model_dir, options));
+                          CreateEngine(model_dir, engine_options));
   SPANLM_ASSIGN_OR_RETURN(const SymbolMap map,
                           SymbolMap::Create(engine->config()));
-  const size_t length = bytes->size() / static_cast<size_t>(rows);
-  for (int64_t row = 0; row < rows; ++row) {
+  const size_t length = bytes->size() / static_cast<size_t>(options.rows);
+  for (int64_t row = 0; row < options.rows; ++row) {
     SPANLM_ASSIGN_OR_RETURN(
         const StreamScore score,
         EvaluateStream(*engine, map,
                        absl::string_view(*bytes).substr(
                            static_cast<size_t>(row) * length, length),
-                       options.max_step_symbols, [](const StreamScore&) {}));
+                       engine_options.max_step_symbols,
+                       [](const StreamScore&) {}));
     // A stream's first byte costs 8 bits; Validate leaves it out.
     check.served_bits += score.total.bits() - 8;
   }

@@ -23,13 +23,18 @@ struct ServingCheck {
 // for Transformer-XL without same_length, whose blocks end in longer windows.
 bool ServesAsItTrains(const ModelConfig& config);
 
-// Scores `text` as `rows` equal slices by `model` (blocks of `block`) and by an
-// engine of `threads` threads that opens `model_dir`, where `model` was saved.
-// Nothing where the text holds a symbol without a byte. The errors of
-// CreateEngine.
+struct ServingCheckOptions {
+  int64_t rows = 1;     // equal slices of the text
+  int64_t block = 1;    // symbols of a block of the model in training
+  int32_t threads = 0;  // of the engine
+};
+
+// Scores `text` by `model` and by an engine that opens `model_dir`, where
+// `model` was saved. Nothing where the text holds a symbol without a byte. The
+// errors of CreateEngine.
 absl::StatusOr<ServingCheck> CheckServing(const ByteModel& model,
                                           const std::string& model_dir,
-                                          const SymbolText& text, int64_t rows,
-                                          int64_t block, int32_t threads);
+                                          const SymbolText& text,
+                                          const ServingCheckOptions& options);
 
 }  // namespace spanlm

@@ -21,20 +21,20 @@ void TrainMeters::Add(const UpdateFigures& figures) {
   duration_ += figures.duration;
 }
 
-void TrainMeters::AppendLosses(const std::string& prefix, double loss,
-                               double span_loss, const SpanFigures& spans,
-                               int digits, LogRecord* record) const {
+void TrainMeters::AppendLosses(const std::string& prefix, const Losses& losses,
+                               LogRecord* record) const {
   const auto key = [&](const char* name) { return absl::StrCat(prefix, name); };
-  record->Rounded(key("loss"), loss, digits);
-  double of_perplexity = loss;
+  record->Rounded(key("loss"), losses.loss, losses.digits);
+  double of_perplexity = losses.loss;
   if (options_.has_spans) {
-    record->Rounded(key("avg_span"), spans.average, 3)
-        .Rounded(key("max_span"), spans.maximum, 3)
-        .Rounded(key("total_loss"), loss + span_loss, digits);
+    record->Rounded(key("avg_span"), losses.spans.average, 3)
+        .Rounded(key("max_span"), losses.spans.maximum, 3)
+        .Rounded(key("total_loss"), losses.loss + losses.span_loss,
+                 losses.digits);
     if (options_.fairseq_losses) {
       // Divided once more by the batch, as its criterion's sample size is 1.
       of_perplexity =
-          loss / static_cast<double>(options_.rows * options_.block);
+          losses.loss / static_cast<double>(options_.rows * options_.block);
       record->Rounded(key("nll_loss"), of_perplexity, 3);
     }
   }
@@ -48,8 +48,11 @@ void TrainMeters::Append(const std::string& prefix, const LatestFigures& latest,
   const auto positions = static_cast<double>(positions_);
   const double per_symbol = bits_ / static_cast<double>(scored_);
   const auto key = [&](const char* name) { return absl::StrCat(prefix, name); };
-  AppendLosses(prefix, options_.fairseq_losses ? bits_ / positions : per_symbol,
-               span_loss_bits_ / n, {spans_.average / n, spans_.maximum / n}, 3,
+  AppendLosses(prefix,
+               {options_.fairseq_losses ? bits_ / positions : per_symbol,
+                span_loss_bits_ / n,
+                {spans_.average / n, spans_.maximum / n},
+                3},
                record);
   record->Rounded(key("wps"), positions / seconds, 1)
       .Rounded(key("ups"), n / seconds, 2)
@@ -76,8 +79,10 @@ void TrainMeters::AppendValid(const ValidFigures& figures, int64_t update,
   const auto positions = static_cast<double>(sum.positions);
   const double loss =
       options_.fairseq_losses ? sum.bits / positions : sum.bits_per_symbol();
-  AppendLosses("valid_", loss, figures.span_loss_bits, figures.spans,
-               options_.fairseq_losses ? 3 : 4, record);
+  AppendLosses("valid_",
+               {loss, figures.span_loss_bits, figures.spans,
+                options_.fairseq_losses ? 3 : 4},
+               record);
   record
       ->Rounded("valid_wps",
                 positions / absl::ToDoubleSeconds(figures.duration), 1)

@@ -68,9 +68,14 @@ class TrainMeters {
   void Reset() { *this = TrainMeters(options_); }
 
  private:
-  // `loss`, spans, `total_loss`, `nll_loss` and `ppl`, all in bits.
-  void AppendLosses(const std::string& prefix, double loss, double span_loss,
-                    const SpanFigures& spans, int digits,
+  struct Losses {
+    double loss = 0, span_loss = 0;  // bits
+    SpanFigures spans;
+    int digits = 3;
+  };
+
+  // `loss`, spans, `total_loss`, `nll_loss` and `ppl`.
+  void AppendLosses(const std::string& prefix, const Losses& losses,
                     LogRecord* record) const;
 
   MeterOptions options_;

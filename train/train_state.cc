@@ -65,16 +65,16 @@ const char* NameOf(Precision precision) {
 
 // What must not change between a run and its continuation, by the flags that
 // say it; the first that did is named.
-nlohmann::ordered_json FixedOptions(const TrainOptions& options,
-                                    const SymbolText& text, int64_t rows) {
+nlohmann::ordered_json FixedOptions(const RunFacts& run) {
+  const TrainOptions& options = run.options;
   const Semantics& semantics = options.semantics;
   const auto either = [](bool is, const char* name, const char* other) {
     return is ? name : other;
   };
   return {
-      {"text", Fingerprint(text)},
+      {"text", Fingerprint(run.text)},
       {"tokens_per_sample", options.tokens_per_sample},
-      {"rows", rows},
+      {"rows", run.rows.rows},
       {"update_freq", options.update_freq},
       {"seed", options.seed},
       {"semantics", either(options.semantics_kind == SemanticsKind::kFairseq,
@@ -121,9 +121,7 @@ nlohmann::json FreeOptions(const TrainOptions& options) {
 }
 
 std::string ProgressJson(const TrainProgress& progress,
-                         const LossScalerState& scaler,
-                         const TrainOptions& options, const SymbolText& text,
-                         int64_t rows) {
+                         const LossScalerState& scaler, const RunFacts& run) {
   const nlohmann::json json = {
       {"format_version", kTrainingFormatVersion},
       {"update", progress.update},
@@ -137,8 +135,8 @@ std::string ProgressJson(const TrainProgress& progress,
       {"loss_scale_step", scaler.step},
       {"loss_scale_overflow", scaler.last_overflow},
       {"validation_pending", progress.validation_pending},
-      {"fixed_options", FixedOptions(options, text, rows)},
-      {"options", FreeOptions(options)}};
+      {"fixed_options", FixedOptions(run)},
+      {"options", FreeOptions(run.options)}};
   return json.dump(2) + "\n";
 }
 
@@ -190,9 +188,8 @@ absl::StatusOr<nlohmann::json> ReadProgressJson(const std::string& path) {
 }
 
 absl::Status CheckSame(const std::string& path, const nlohmann::json& stored,
-                       const TrainOptions& options, const SymbolText& text,
-                       int64_t rows) {
-  const nlohmann::ordered_json wanted = FixedOptions(options, text, rows);
+                       const RunFacts& run) {
+  const nlohmann::ordered_json wanted = FixedOptions(run);
   for (const auto& [name, value] : wanted.items()) {
     const std::string was = stored.value(name, nlohmann::json()).dump();
     if (was == value.dump()) continue;
@@ -254,8 +251,7 @@ TensorData ToTensorData(const std::string& name, const at::Tensor& tensor) {
 absl::StatusOr<ModelContents> ContentsOf(const Learner& learner,
                                          const ModelMemory& memory,
                                          const TrainProgress& progress,
-                                         const TrainOptions& options,
-                                         const SymbolText& text, int64_t rows) {
+                                         const RunFacts& run) {
   ModelContents contents;
   contents.fields = learner.model().config().fields();
   for (const std::vector<NamedTensor>* list :
@@ -274,13 +270,12 @@ absl::StatusOr<ModelContents> ContentsOf(const Learner& learner,
   SPANLM_ASSIGN_OR_RETURN(contents.extra_files[kTensorsFile],
                           SerializeSafetensors(state));
   contents.extra_files[kProgressFile] =
-      ProgressJson(progress, learner.scaler().state(), options, text, rows);
+      ProgressJson(progress, learner.scaler().state(), run);
   return contents;
 }
 
 absl::StatusOr<TrainProgress> RestoreTraining(
-    const std::string& path, const TrainOptions& options,
-    const SymbolText& text, const BatchOptions& rows, Learner* learner,
+    const std::string& path, const RunFacts& run, Learner* learner,
     std::vector<std::string>* changes) {
   SPANLM_ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(path));
   ByteModel* const model = learner->mutable_model();
@@ -288,9 +283,8 @@ absl::StatusOr<TrainProgress> RestoreTraining(
   const std::string json_path = absl::StrCat(path, "/", kProgressFile);
   SPANLM_ASSIGN_OR_RETURN(const nlohmann::json json,
                           ReadProgressJson(json_path));
-  SPANLM_RETURN_IF_ERROR(
-      CheckSame(json_path, json["fixed_options"], options, text, rows.rows));
-  *changes = Changes(json["options"], options);
+  SPANLM_RETURN_IF_ERROR(CheckSame(json_path, json["fixed_options"], run));
+  *changes = Changes(json["options"], run.options);
   SPANLM_ASSIGN_OR_RETURN(
       const Safetensors state,
       Safetensors::Open(absl::StrCat(path, "/", kTensorsFile)));
@@ -308,6 +302,7 @@ absl::StatusOr<TrainProgress> RestoreTraining(
       {json["loss_scale"].get<double>(), json["loss_scale_step"].get<int64_t>(),
        json["loss_scale_overflow"].get<int64_t>()});
   SPANLM_RETURN_IF_ERROR(learner->Restore(state, progress.update));
+  const BatchOptions& rows = run.rows;
   ModelMemory memory = JoinRows(*learner->memories());
   for (size_t layer = 0; layer < memory.layers.size(); ++layer) {
     const std::string name = MemoryName(layer);

@@ -27,25 +27,30 @@ struct TrainProgress {
   bool validation_pending = false;  // a stop cut it off
 };
 
+// What a run's state must fit. The options are lent.
+struct RunFacts {
+  const TrainOptions& options;
+  SymbolText text;    // of training
+  BatchOptions rows;  // this process's, of all
+};
+
 // Copies `tensor` into a value that owns its bytes.
 TensorData ToTensorData(const std::string& name, const at::Tensor& tensor);
 
 // Learner and progress as the contents of a model directory; `memory` is that
-// of all processes' `rows` of the training text.
+// of the rows of all processes.
 absl::StatusOr<ModelContents> ContentsOf(const Learner& learner,
                                          const ModelMemory& memory,
                                          const TrainProgress& progress,
-                                         const TrainOptions& options,
-                                         const SymbolText& text, int64_t rows);
+                                         const RunFacts& run);
 
-// Fills the learner from the directory `path` and returns its progress; `rows`
-// are this process's of the training text. kFailedPrecondition: a directory
-// without training state, or of a run with another model, text, number of rows,
-// block, seed, optimizer, semantics or precision (named); ModelDir::Open's
-// errors. `changes` gets a line for each setting that may change, and did.
+// Fills the learner from the directory `path` and returns its progress.
+// kFailedPrecondition: a directory without training state, or of a run with
+// another model, text, number of rows, block, seed, optimizer, semantics or
+// precision (named); ModelDir::Open's errors. `changes` gets a line for each
+// setting that may change, and did.
 absl::StatusOr<TrainProgress> RestoreTraining(
-    const std::string& path, const TrainOptions& options,
-    const SymbolText& text, const BatchOptions& rows, Learner* learner,
+    const std::string& path, const RunFacts& run, Learner* learner,
     std::vector<std::string>* changes);
 
 // Fills the learner's parameters, and nothing else, from a model directory.

@@ -162,12 +162,10 @@ absl::Status Trainer::Resume() {
   const std::string restore =
       FindCheckpoint(options_.save_dir, options_.restore_file);
   if (!restore.empty()) {
-    const BatchOptions rows =
-        RowsOf(options_, corpus_, group_->rank(), group_->size());
     std::vector<std::string> changes;
     SPANLM_ASSIGN_OR_RETURN(
-        progress_, RestoreTraining(restore, options_, corpus_.train(), rows,
-                                   learner_.get(), &changes));
+        progress_,
+        RestoreTraining(restore, run_facts(), learner_.get(), &changes));
     for (const std::string& change : changes) {
       log_.Say("train", absl::StrCat("goes on with another ", change));
     }
@@ -204,6 +202,11 @@ void Trainer::MeetOthers() {
   group_->Sum(said);
   stops_ = said[0].item<double>() > 0;
   seconds_ = said[1].item<double>();
+}
+
+RunFacts Trainer::run_facts() const {
+  return {options_, corpus_.train(),
+          RowsOf(options_, corpus_, group_->rank(), group_->size())};
 }
 
 double Trainer::next_lr() const {

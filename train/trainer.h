@@ -94,6 +94,7 @@ class Trainer {
   bool is_adaptive_span() const {
     return options_.model.architecture == Architecture::kAdaptiveSpan;
   }
+  RunFacts run_facts() const;
   double next_lr() const;
   // Needs metrics_.
   void ExposeState();

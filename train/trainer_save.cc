@@ -38,8 +38,7 @@ absl::Status Trainer::Save(const std::string& name) {
     return group_->RunInFirst([&]() -> absl::Status {
       SPANLM_ASSIGN_OR_RETURN(
           ModelContents contents,
-          ContentsOf(*learner_, memory, progress_, options_, corpus_.train(),
-                     int64_t{options_.batch_size} * group_->size()));
+          ContentsOf(*learner_, memory, progress_, run_facts()));
       return WriteModelDir(absl::StrCat(options_.save_dir, "/", name),
                            std::move(contents));
     });
@@ -158,10 +157,11 @@ absl::Status Trainer::LogServing() {
     UseThreads(options_.threads);  // of this thread, which may be a new one
     SPANLM_ASSIGN_OR_RETURN(
         check,
-        CheckServing(
-            model(), absl::StrCat(options_.save_dir, "/", kLastCheckpoint),
-            corpus_.valid().Part(0, kServingCheckSymbols), options_.batch_size,
-            options_.tokens_per_sample, options_.threads));
+        CheckServing(model(),
+                     absl::StrCat(options_.save_dir, "/", kLastCheckpoint),
+                     corpus_.valid().Part(0, kServingCheckSymbols),
+                     {options_.batch_size, options_.tokens_per_sample,
+                      options_.threads}));
     return absl::OkStatus();
   });
   if (!status.ok()) {

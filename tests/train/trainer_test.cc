@@ -113,7 +113,7 @@ TEST_F(TrainerTest, ServingCheckSeesWhereTheSavedWeightsAreOthers) {
         trainer->model(), SaveDir() + "/" + name,
         SymbolText(absl::MakeConstSpan(
             reinterpret_cast<const uint8_t*>(text.data()), text.size())),
-        3, 16, 1);
+        {3, 16, 1});
     EXPECT_OK(check);
     return check.ok() ? std::abs(check->difference()) : 0;
   };
