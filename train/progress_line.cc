@@ -64,4 +64,11 @@ void ProgressLine::Update(int64_t done, const std::string& note) {
             << "\x1b[K" << std::flush;
 }
 
+void ProgressLine::Clear() {
+  if (!shown_) return;
+  std::cerr << "\r\x1b[K" << std::flush;
+  shown_ = false;
+  next_ = absl::Time();
+}
+
 }  // namespace spanlm

@@ -43,6 +43,8 @@ class ProgressLine {
 
   // `done` of the total; `note` is put behind, e.g. "1.92 bits per byte".
   void Update(int64_t done, const std::string& note = "");
+  // Makes place for a line of somebody else's; the next Update writes anew.
+  void Clear();
 
  private:
   ProgressText text_;

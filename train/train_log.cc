@@ -98,6 +98,7 @@ absl::Status TrainLog::status() const {
 
 void TrainLog::Say(absl::string_view tag, absl::string_view text) {
   if (is_mute_) return;
+  if (progress_line_ != nullptr) progress_line_->Clear();
   (to_stdout_ ? std::cout : std::cerr)
       << absl::StrCat(LinePrefix(tag), text, "\n") << std::flush;
 }

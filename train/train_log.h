@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "train/progress_line.h"
 
 namespace spanlm {
 
@@ -48,6 +49,8 @@ class TrainLog {
   static TrainLog Mute();
 
   void Write(absl::string_view tag, const LogRecord& record);
+  // `line`, lent, is cleared before each line of the log; nullptr: none is.
+  void ShareTerminal(ProgressLine* line) { progress_line_ = line; }
   // kUnavailable, named: the file could not be written.
   absl::Status status() const;
   // To the file only: what no line of fairseq's holds.
@@ -64,6 +67,7 @@ class TrainLog {
   std::ofstream file_;
   bool to_stdout_;
   bool is_mute_ = false;
+  ProgressLine* progress_line_ = nullptr;
 };
 
 }  // namespace spanlm

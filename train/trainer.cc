@@ -3,12 +3,10 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -22,7 +20,6 @@
 #include "engine/model/adaptive_span.h"
 #include "engine/runtime/torch_guard.h"
 #include "train/checkpoints.h"
-#include "train/progress_line.h"
 
 namespace spanlm {
 namespace {
@@ -309,9 +306,7 @@ absl::StatusOr<TrainEnd> Trainer::SaveAndStop() {
 }
 
 bool Trainer::shows_progress() const {
-  // Not between log lines on one terminal.
-  return group_->is_first() && options_.schedule.max_update > 0 &&
-         (!options_.log_to_stdout || isatty(STDOUT_FILENO) == 0);
+  return group_->is_first() && options_.schedule.max_update > 0;
 }
 
 absl::StatusOr<TrainEnd> Trainer::Run() {
@@ -332,9 +327,10 @@ absl::StatusOr<TrainEnd> Trainer::RunToLimit() {
                                    progress_.update, " already"));
     return TrainEnd::kDone;
   }
-  std::optional<ProgressLine> line;
   if (shows_progress()) {
-    line.emplace("train", options_.schedule.max_update, "updates");
+    line_ = std::make_unique<ProgressLine>(
+        "train", options_.schedule.max_update, "updates");
+    log_.ShareTerminal(line_.get());
   }
   // What a stop cut off comes first.
   if (progress_.validation_pending && !limit_reached()) {
@@ -359,11 +355,11 @@ absl::StatusOr<TrainEnd> Trainer::RunToLimit() {
       LogUpdate(report, absl::Now() - begin);
     }
     SPANLM_RETURN_IF_ERROR(log_.status());
-    if (line.has_value()) {
-      line->Update(progress_.update,
-                   absl::StrFormat("%.3f bits per symbol",
-                                   report.nats / M_LN2 /
-                                       static_cast<double>(report.scored)));
+    if (line_ != nullptr) {
+      line_->Update(progress_.update,
+                    absl::StrFormat("%.3f bits per symbol",
+                                    report.nats / M_LN2 /
+                                        static_cast<double>(report.scored)));
     }
     if (limit_reached()) break;
     if (batcher_.at_pass_end()) {

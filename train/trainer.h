@@ -15,6 +15,7 @@
 #include "train/corpus.h"
 #include "train/learner.h"
 #include "train/process_group.h"
+#include "train/progress_line.h"
 #include "train/stream_batcher.h"
 #include "train/train_log.h"
 #include "train/train_meters.h"
@@ -109,6 +110,7 @@ class Trainer {
   Corpus corpus_;
   StreamBatcher batcher_;
   TrainLog log_;
+  std::unique_ptr<ProgressLine> line_;     // null: none is shown
   std::unique_ptr<TrainMetrics> metrics_;  // null: nobody listens
   std::unique_ptr<Learner> learner_;
   TrainProgress progress_;

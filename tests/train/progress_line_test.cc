@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/progress_line.h"
 
+#include <pty.h>
+#include <unistd.h>
+
+#include <functional>
+#include <iostream>
+#include <string>
+
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -10,6 +17,7 @@ namespace {
 
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 
 const absl::Time kStart = absl::FromUnixSeconds(1000);
 
@@ -53,6 +61,38 @@ TEST(ProgressLineTest, IsSilentWhereStderrIsNoTerminal) {
     line.Update(10);
   }
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+// What `body` writes to stderr where that is a terminal.
+std::string OnTerminal(const std::function<void()>& body) {
+  int terminal = -1, program = -1;
+  EXPECT_EQ(openpty(&terminal, &program, nullptr, nullptr, nullptr), 0);
+  const int before = dup(STDERR_FILENO);
+  dup2(program, STDERR_FILENO);
+  body();
+  dup2(before, STDERR_FILENO);
+  close(before);
+  close(program);
+  std::string text;
+  char byte = 0;
+  while (read(terminal, &byte, 1) == 1) text += byte;
+  close(terminal);
+  return text;
+}
+
+TEST(ProgressLineTest, MakesPlaceForALineAndComesBack) {
+  const std::string text = OnTerminal([] {
+    ProgressLine line("train", 10, "updates");
+    line.Clear();  // nothing is there yet
+    line.Update(1);
+    line.Clear();
+    std::cerr << "a line\n";
+    line.Update(2);
+  });
+
+  EXPECT_THAT(text, MatchesRegex("\r[^\r]*1/10 updates\x1b\\[K"
+                                 "\r\x1b\\[Ka line\r\n"
+                                 "\r[^\r]*2/10 updates[^\r]*\x1b\\[K\r\n"));
 }
 
 }  // namespace
