@@ -62,7 +62,7 @@ class GradientBuckets {
     size_t missing = 0;  // parameters that are not summed
   };
 
-  void MakeBuckets();
+  void MakeBuckets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Take(size_t index, const at::Tensor& gradient);
   // Moves what came of a parameter into its bucket.
   void SumParts(size_t index, const std::vector<at::Tensor>& of_part);
