@@ -71,7 +71,7 @@ class TrainGroupTest : public ::testing::Test {
   std::string Err(const std::string& save_dir, int rank) const {
     return run_.File(absl::StrCat(save_dir, ".err", rank));
   }
-  const SmallRun run_;
+  SmallRun run_;
 };
 
 TEST_F(TrainGroupTest, SeveralProcessesLearnAsOne) {

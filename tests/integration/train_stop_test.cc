@@ -27,7 +27,7 @@ constexpr int kStopped = 75;
 
 class TrainStopTest : public ::testing::Test {
  protected:
-  const SmallRun run_;
+  SmallRun run_;
 };
 
 TEST_F(TrainStopTest, SavesOnSigtermAndGoesOnToTheSameModel) {
