@@ -83,4 +83,11 @@ void AddEnvironmentAndConfig(CLI::App* app) {
   NameVariables(app);
 }
 
+std::string DescribeUsageError(const CLI::App& app,
+                               const CLI::ParseError& error) {
+  const std::vector<std::string> rest = app.remaining();
+  if (!app.get_subcommands().empty() || rest.empty()) return error.what();
+  return absl::StrCat("no such command: ", rest.front());
+}
+
 }  // namespace spanlm

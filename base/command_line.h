@@ -2,9 +2,12 @@
 // Where the programs' options come from beside the command line.
 #pragma once
 
+#include <string>
+
 namespace CLI {  // NOLINT(readability-identifier-naming)
 class App;
-}
+class ParseError;
+}  // namespace CLI
 
 namespace spanlm {
 
@@ -15,5 +18,10 @@ namespace spanlm {
 // variable says nothing. Call it when all options are there, and before threads
 // are.
 void AddEnvironmentAndConfig(CLI::App* app);
+
+// What was wrong with a command line that `error` refused: CLI11's words, but
+// naming the word that stands where one of the app's commands should.
+std::string DescribeUsageError(const CLI::App& app,
+                               const CLI::ParseError& error);
 
 }  // namespace spanlm

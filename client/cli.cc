@@ -66,7 +66,12 @@ int RunCli(const std::vector<std::string>& arguments, Console& console) {
   try {
     app.parse(reversed);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, console.out, console.err) == 0 ? 0 : kUsageExit;
+    if (error.get_exit_code() == 0) {  // --help, --version
+      return app.exit(error, console.out, console.err);
+    }
+    console.err << "spanlm: " << DescribeUsageError(app, error)
+                << "\nRun with --help for more information." << std::endl;
+    return kUsageExit;
   }
   const absl::Status status = invocation.run(invocation.flags, console);
   if (!status.ok()) {

@@ -37,8 +37,55 @@ absl::Status CheckSame(const v1::EvaluationResult& first,
   return absl::OkStatus();
 }
 
+}  // namespace
+
+std::vector<EvaluationShard> SplitRange(int64_t begin, int64_t end,
+                                        int32_t count) {
+  std::vector<EvaluationShard> shards;
+  const int64_t length = end - begin;
+  int64_t at = begin;
+  for (int32_t i = 1; i <= count; ++i) {
+    // length / count * i would lose the remainder, length * i might overflow.
+    int64_t next = begin + length / count * i + length % count * i / count;
+    if (i < count) next = std::min(end, next / kShardGrid * kShardGrid);
+    if (next <= at && !(i == count && shards.empty())) continue;
+    EvaluationShard& shard = shards.emplace_back();
+    shard.begin = at;
+    shard.end = next;
+    at = next;
+  }
+  return shards;
+}
+
+absl::StatusOr<EvaluationTotal> MergeResults(
+    absl::Span<const v1::EvaluationResult> results) {
+  if (results.empty()) {
+    return absl::FailedPreconditionError("there are no shards to add");
+  }
+  const v1::EvaluationResult& first = results.front();
+  EvaluationTotal total;
+  total.begin = first.range().begin();
+  total.end = total.begin;
+  total.model_version = first.model_version();
+  total.model_digest = first.model_digest();
+  total.numerics = first.numerics();
+  total.protocol = first.protocol();
+  for (const v1::EvaluationResult& result : results) {
+    SPANLM_RETURN_IF_ERROR(CheckSame(first, result));
+    if (result.range().begin() != total.end) {
+      return CannotMerge("a boundary", absl::StrCat(total.end),
+                         absl::StrCat(result.range().begin()));
+    }
+    total.end = result.range().end();
+    total.byte_count += result.byte_count();
+    total.bits += BitsTotal::FromHighLow(result.accumulator().high(),
+                                         result.accumulator().low());
+  }
+  return total;
+}
+
 // What the shards' threads share. Thread-safe.
-class SharedState {
+class Evaluation::SharedState {
  public:
   SharedState(const EvaluationOrder& order, const Evaluation::Options& options,
               std::vector<EvaluationShard> shards)
@@ -146,53 +193,6 @@ class SharedState {
   int64_t fresh_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-}  // namespace
-
-std::vector<EvaluationShard> SplitRange(int64_t begin, int64_t end,
-                                        int32_t count) {
-  std::vector<EvaluationShard> shards;
-  const int64_t length = end - begin;
-  int64_t at = begin;
-  for (int32_t i = 1; i <= count; ++i) {
-    // length / count * i would lose the remainder, length * i might overflow.
-    int64_t next = begin + length / count * i + length % count * i / count;
-    if (i < count) next = std::min(end, next / kShardGrid * kShardGrid);
-    if (next <= at && !(i == count && shards.empty())) continue;
-    EvaluationShard& shard = shards.emplace_back();
-    shard.begin = at;
-    shard.end = next;
-    at = next;
-  }
-  return shards;
-}
-
-absl::StatusOr<EvaluationTotal> MergeResults(
-    absl::Span<const v1::EvaluationResult> results) {
-  if (results.empty()) {
-    return absl::FailedPreconditionError("there are no shards to add");
-  }
-  const v1::EvaluationResult& first = results.front();
-  EvaluationTotal total;
-  total.begin = first.range().begin();
-  total.end = total.begin;
-  total.model_version = first.model_version();
-  total.model_digest = first.model_digest();
-  total.numerics = first.numerics();
-  total.protocol = first.protocol();
-  for (const v1::EvaluationResult& result : results) {
-    SPANLM_RETURN_IF_ERROR(CheckSame(first, result));
-    if (result.range().begin() != total.end) {
-      return CannotMerge("a boundary", absl::StrCat(total.end),
-                         absl::StrCat(result.range().begin()));
-    }
-    total.end = result.range().end();
-    total.byte_count += result.byte_count();
-    total.bits += BitsTotal::FromHighLow(result.accumulator().high(),
-                                         result.accumulator().low());
-  }
-  return total;
-}
-
 Evaluation::Evaluation(EvaluationOrder order, std::vector<Client*> clients,
                        Options options)
     : order_(std::move(order)),
@@ -206,18 +206,24 @@ absl::StatusOr<EvaluationTotal> Evaluation::Run() {
   std::vector<std::thread> threads;
   for (size_t i = 0; i < shard_count; ++i) {
     if (state.HasResult(i)) continue;
-    Client* client = clients_[i % clients_.size()];
-    threads.emplace_back([&state, client, i] {
-      state.OnEnd(i,
-                  client->Evaluate(state.Request(i),
-                                   [&](const v1::EvaluationProgress& progress) {
-                                     return state.OnProgress(i, progress);
-                                   }));
-    });
+    threads.emplace_back([&, i] { state.OnEnd(i, RunShard(i, &state)); });
   }
   for (std::thread& thread : threads) thread.join();
   fresh_bytes_ = state.fresh_bytes();
   return state.Total();
+}
+
+absl::StatusOr<v1::EvaluationResult> Evaluation::RunShard(size_t index,
+                                                          SharedState* state) {
+  absl::StatusOr<v1::EvaluationResult> result;
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    result = clients_[(index + i) % clients_.size()]->Evaluate(
+        state->Request(index), [&](const v1::EvaluationProgress& progress) {
+          return state->OnProgress(index, progress);
+        });
+    if (!absl::IsUnavailable(result.status())) break;
+  }
+  return result;
 }
 
 absl::StatusOr<std::vector<EvaluationShard>> Evaluation::Plan() {
@@ -244,9 +250,13 @@ absl::StatusOr<std::vector<EvaluationShard>> Evaluation::Plan() {
 }
 
 absl::StatusOr<int64_t> Evaluation::DatasetSize() {
-  SPANLM_ASSIGN_OR_RETURN(const std::vector<v1::Dataset> datasets,
-                          clients_.front()->ListDatasets());
-  for (const v1::Dataset& dataset : datasets) {
+  absl::StatusOr<std::vector<v1::Dataset>> datasets;
+  for (Client* client : clients_) {
+    datasets = client->ListDatasets();
+    if (!absl::IsUnavailable(datasets.status())) break;
+  }
+  SPANLM_RETURN_IF_ERROR(datasets.status());
+  for (const v1::Dataset& dataset : *datasets) {
     if (dataset.name() == order_.dataset) return dataset.size_bytes();
   }
   return absl::NotFoundError(

@@ -69,7 +69,8 @@ absl::StatusOr<EvaluationTotal> MergeResults(
     absl::Span<const v1::EvaluationResult> results);
 
 // An evaluation under way. Shards run at once, shard i on client i modulo
-// their number. One thread at a time.
+// their number, and where that one's server is gone it goes on on the next. One
+// thread at a time.
 class Evaluation {
  public:
   struct Options {
@@ -89,6 +90,10 @@ class Evaluation {
   int64_t fresh_bytes() const { return fresh_bytes_; }
 
  private:
+  class SharedState;
+
+  absl::StatusOr<v1::EvaluationResult> RunShard(size_t index,
+                                                SharedState* state);
   absl::StatusOr<std::vector<EvaluationShard>> Plan();
   absl::StatusOr<int64_t> DatasetSize();
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/grpc_status.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -12,8 +13,17 @@ constexpr int kFirstErrorExit = 70;
 
 }  // namespace
 
+bool IsCutOff(const grpc::Status& status) {
+  return status.error_code() == grpc::UNAVAILABLE ||
+         (status.error_code() == grpc::CANCELLED &&
+          status.error_details().empty());
+}
+
 absl::Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
+  if (status.error_code() == grpc::CANCELLED && IsCutOff(status)) {
+    return absl::UnavailableError("the server ended the call");
+  }
   std::string reason;
   std::string fields;
   google::rpc::Status details;
@@ -24,6 +34,10 @@ absl::Status FromGrpc(const grpc::Status& status) {
       if (detail.UnpackTo(&info)) reason = absl::StrCat(info.reason(), ": ");
       if (!detail.UnpackTo(&bad_request)) continue;
       for (const auto& violation : bad_request.field_violations()) {
+        // Our own servers begin the message with the field.
+        if (absl::StartsWith(status.error_message(), violation.field())) {
+          continue;
+        }
         absl::StrAppend(&fields, "; ", violation.field(), ": ",
                         violation.description());
       }

@@ -9,8 +9,14 @@
 
 namespace spanlm {
 
-// The same code; the message is "REASON: message" where the server gave an
-// ErrorInfo, and each field that it found wrong follows.
+// Whether the call ended because its server or the way to it went: UNAVAILABLE,
+// or CANCELLED without the details that a server's own decision has, which is
+// how the last calls of a server that stops end. Never cancel a call and ask.
+bool IsCutOff(const grpc::Status& status);
+
+// The same code, but UNAVAILABLE for a call that was cut off; the message is
+// "REASON: message" where the server gave an ErrorInfo, and each field that it
+// found wrong is in it.
 absl::Status FromGrpc(const grpc::Status& status);
 
 // What the process exits with: 0, or 70 + the gRPC code.

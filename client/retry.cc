@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/numbers.h"
+#include "client/grpc_status.h"
 
 namespace spanlm {
 namespace {
@@ -43,9 +44,8 @@ bool Retry::ShouldRetry(const grpc::Status& status,
 
 std::optional<absl::Duration> Retry::Delay(const grpc::Status& status,
                                            const grpc::ClientContext& context) {
-  const bool unavailable = status.error_code() == grpc::UNAVAILABLE;
   const bool exhausted = status.error_code() == grpc::RESOURCE_EXHAUSTED;
-  if (!unavailable && !exhausted) return std::nullopt;
+  if (!IsCutOff(status) && !exhausted) return std::nullopt;
   const Pushback pushback = PushbackOf(context);
   if (pushback.given) return pushback.delay;
   if (exhausted) return std::nullopt;

@@ -20,10 +20,11 @@ struct RetryOptions {
   std::function<void(absl::Duration)> sleep = absl::SleepFor;
 };
 
-// The attempts of one call. UNAVAILABLE is retried after a backoff that
-// doubles, less a random part of up to a half, so that clients do not come back
-// in step. RESOURCE_EXHAUSTED is retried only where the server says when, in
-// the trailer grpc-retry-pushback-ms; nothing else is. One thread at a time.
+// The attempts of one call. One that was cut off (IsCutOff) is retried after a
+// backoff that doubles, less a random part of up to a half, so that clients do
+// not come back in step. RESOURCE_EXHAUSTED is retried only where the server
+// says when, in the trailer grpc-retry-pushback-ms; nothing else is. One thread
+// at a time.
 class Retry {
  public:
   // `options` outlives this. No attempt begins at or after `deadline`.

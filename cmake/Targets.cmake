@@ -71,12 +71,16 @@ function(spanlm_test name)
     target_precompile_headers(spanlm_${name}
       REUSE_FROM spanlm_${arg_HEADERS_OF})
   endif()
-  # Tests run side by side: LibTorch's threads wait asleep, or they would take
-  # each other's cores.
+  # Tests run side by side, the long ones first. LibTorch's threads wait asleep,
+  # or they would take each other's cores.
+  set(cost 0)
+  if(arg_LABEL STREQUAL "whole")
+    set(cost 1000)
+  endif()
   gtest_discover_tests(spanlm_${name}
     DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
-               RUN_SERIAL ${arg_SERIAL}
+               RUN_SERIAL ${arg_SERIAL} COST ${cost}
                ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
 

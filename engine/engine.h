@@ -59,8 +59,9 @@ class Engine {
 
   // Reads every sequence's symbols. kInvalidArgument (nothing is read): an
   // empty batch or chunk, a symbol out of range, a cache twice, or more than
-  // max_step_symbols. kInternal: a NaN or a device failure; the caches of the
-  // batch must then be dropped. One thread at a time.
+  // max_step_symbols. kDataLoss: a log-probability is not a finite number; the
+  // caches of the batch must then be dropped. Any other code: the device
+  // failed, and so will later steps. One thread at a time.
   virtual absl::StatusOr<StepResult> Step(const Batch& batch) = 0;
 
   virtual const ModelConfig& config() const = 0;

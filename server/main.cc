@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <ctime>
 #include <filesystem>
 #include <iostream>
@@ -137,7 +138,7 @@ void AddLimitFlags(CLI::App* app, Flags* flags) {
                   "debug, info, warning or error")
       ->capture_default_str();
   app->add_flag("--check-config", flags->check_config,
-                "Check flags and configuration, then exit");
+                "Check flags, environment and --config, open nothing, exit");
 }
 
 // The names of the folders directly below `root` that hold a config.json,
@@ -165,6 +166,14 @@ bool IsDefault(const CLI::App& app, const std::string& name) {
   return app.get_option(name)->count() == 0;
 }
 
+absl::StatusOr<absl::Duration> Seconds(absl::string_view flag, double value) {
+  if (std::isnan(value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, ": nan, want a number of seconds"));
+  }
+  return absl::Seconds(value);
+}
+
 absl::Status Finish(const CLI::App& app, Flags* flags) {
   ServerOptions* options = &flags->options;
   std::vector<std::string> models = flags->models;
@@ -181,12 +190,19 @@ absl::Status Finish(const CLI::App& app, Flags* flags) {
   options->engine.max_step_symbols = options->max_step_bytes;
   options->max_queue_bytes = MebibytesToBytes(flags->max_queue_mib);
   options->limits.max_rpc_bytes = MebibytesToBytes(flags->max_rpc_mib);
-  options->drain_delay = absl::Seconds(flags->drain_delay_seconds);
-  options->drain_timeout = absl::Seconds(flags->drain_timeout_seconds);
-  options->step_deadline = absl::Seconds(flags->step_deadline_seconds);
-  options->stall_limit = absl::Seconds(flags->stall_limit_seconds);
-  options->limits.connection_age =
-      absl::Seconds(flags->max_connection_age_seconds);
+  SPANLM_ASSIGN_OR_RETURN(options->drain_delay,
+                          Seconds("drain-delay", flags->drain_delay_seconds));
+  SPANLM_ASSIGN_OR_RETURN(
+      options->drain_timeout,
+      Seconds("drain-timeout", flags->drain_timeout_seconds));
+  SPANLM_ASSIGN_OR_RETURN(
+      options->step_deadline,
+      Seconds("step-deadline", flags->step_deadline_seconds));
+  SPANLM_ASSIGN_OR_RETURN(options->stall_limit,
+                          Seconds("stall-limit", flags->stall_limit_seconds));
+  SPANLM_ASSIGN_OR_RETURN(
+      options->limits.connection_age,
+      Seconds("max-connection-age", flags->max_connection_age_seconds));
   const absl::StatusOr<HostPort> listen = ParseAddress(options->listen);
   if (listen.ok() && listen->port == 0) {
     const std::string any = "127.0.0.1:0";
@@ -248,11 +264,11 @@ int Run(const ServerOptions& options) {
       Server::Start(options, CreateEngine);
   if (!server.ok()) return Fail(server.status());
   std::cout << (*server)->ServingLine() << std::endl;
-  while (!WaitForSignal(kHealthInterval)) {
+  while (!WaitForSignal(kHealthInterval) && !(*server)->HasFailed()) {
     (*server)->RefreshHealth();
   }
   (*server)->Drain(WaitForSignal);
-  return 0;
+  return (*server)->HasFailed() ? kExitEngine : 0;
 }
 
 int Main(int argc, char** argv) {

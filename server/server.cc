@@ -3,6 +3,7 @@
 
 #include <grpc/grpc.h>
 
+#include <algorithm>
 #include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -158,19 +159,26 @@ void Server::RefreshHealth() {
   bool is_live = true;
   for (const std::unique_ptr<ModelHost>& model : models_) {
     const absl::Duration age = model->scheduler()->RoundAge();
-    const bool moves = age <= options_.step_deadline;
-    if (!moves && is_live_) {
+    const bool is_late = age > options_.step_deadline;
+    if (is_late && is_live_) {
       Log(LogLevel::kError, "step_overdue",
           {{"model", model->name()}, {"seconds", absl::ToDoubleSeconds(age)}});
     }
-    is_live = is_live && moves;
-    SetHealth(model->name(), moves && !is_draining_);
+    const bool is_well = !is_late && !model->scheduler()->HasFailed();
+    is_live = is_live && is_well;
+    SetHealth(model->name(), is_well && !is_draining_);
   }
   is_live_ = is_live;
   const bool is_ready = is_live && !is_draining_;
   SetHealth(kLive, is_live);
   SetHealth(kReady, is_ready);
   SetHealth("", is_ready);
+}
+
+bool Server::HasFailed() const {
+  return std::any_of(models_.begin(), models_.end(), [](const auto& model) {
+    return model->scheduler()->HasFailed();
+  });
 }
 
 bool Server::Pause(absl::Duration time, const Wait& wait) {

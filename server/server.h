@@ -47,9 +47,13 @@ class Server {
 
   // Tells grpc.health.v1 how the models are: "" and "ready" SERVING while all
   // models serve and nothing drains, "live" while every model's thread goes
-  // round within --step-deadline, and each model's name. Call it a few times a
-  // second.
+  // round within --step-deadline and no engine has failed, and each model's
+  // name. Call it a few times a second.
   void RefreshHealth();
+
+  // Whether a model's engine failed for good, so that only another process can
+  // serve it again.
+  bool HasFailed() const;
 
   // Ends well: NOT_SERVING for --drain-delay, then refuses requests and gives
   // the running ones --drain-timeout, then cancels the rest and closes. `wait`

@@ -115,7 +115,7 @@ absl::Status Check(const ServerOptions& options) {
                                     options.engine.state_budget_bytes >> 20, 1,
                                     int64_t{1} << 24));
   SPANLM_RETURN_IF_ERROR(
-      CheckRange("max-step-bytes", options.max_step_bytes, 1, 65536));
+      CheckRange("max-step-bytes", options.max_step_bytes, 2, 65536));
   SPANLM_RETURN_IF_ERROR(
       CheckRange("max-queue-requests", options.max_queue_requests, 1, 1 << 20));
   SPANLM_RETURN_IF_ERROR(CheckRange(

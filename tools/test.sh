@@ -5,5 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:?usage: tools/test.sh PRESET [CTEST-ARGS...]}
 shift
-# Twice the cores: a server's test waits two seconds for its metrics' listener.
-ctest --preset "$preset" --parallel $((2 * $(nproc))) "$@"
+# Four times the cores: a server's test waits two seconds for its metrics'
+# listener.
+ctest --preset "$preset" --parallel $((4 * $(nproc))) "$@"

@@ -8,6 +8,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
+#include "base/command_line.h"
 #include "train/command_line.h"
 #include "train/commands/eval_lm.h"
 #include "train/commands/export.h"
@@ -25,7 +26,7 @@ namespace {
 // Says what CLI11 found wrong, with the flag that was perhaps meant.
 int ReportUsage(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-  std::cerr << "spanlm-train: " << error.what() << std::endl;
+  std::cerr << "spanlm-train: " << DescribeUsageError(app, error) << std::endl;
   for (const std::string& line : Suggestions(app)) {
     std::cerr << "spanlm-train: " << line << std::endl;
   }

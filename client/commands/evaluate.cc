@@ -170,7 +170,8 @@ void AddEvaluateCommand(CLI::App* app, Invocation* invocation) {
       ->check(CheckRange);
   command
       ->add_option("--protocol", flags->protocol,
-                   "full-stream, block-streams, fairseq, original or kimiyoung")
+                   "full-stream; of block-streams, fairseq, original and "
+                   "kimiyoung a server says if it has them")
       ->check(CheckProtocol)
       ->capture_default_str();
   command

@@ -178,8 +178,10 @@ void AddGenerateCommand(CLI::App* app, Invocation* invocation) {
                    "A file with the text to go on with")
       ->check(CLI::ExistingFile)
       ->excludes(prompt);
-  command->add_option("--max-bytes", flags->max_bytes, "Most bytes to generate")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+  command
+      ->add_option("--max-bytes", flags->max_bytes,
+                   "Most bytes to generate; a server gives up to 1048576")
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   AddSamplingOptions(command, flags.get());
   command->add_option("--stop", flags->stops,

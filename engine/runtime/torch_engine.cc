@@ -51,7 +51,7 @@ DeviceStep CopyStep(const StepTables& tables, at::Device device) {
 absl::Status CheckFinite(absl::Span<const float> log_probs, size_t symbols) {
   for (const float log_prob : log_probs) {
     if (!std::isfinite(log_prob)) {
-      return absl::InternalError(
+      return absl::DataLossError(
           absl::StrCat("step of ", symbols,
                        " symbols: a log-probability is not a finite number"));
     }

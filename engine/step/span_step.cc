@@ -78,7 +78,7 @@ absl::Status SpanStep::Run(const StepTables& step, float* slab) {
   }
   if (error == nullptr) error = Predict(step);
   if (error == nullptr) return absl::OkStatus();
-  return absl::InternalError(
+  return absl::DataLossError(
       absl::StrCat("step of ", step.symbols.size(), " symbols: ", error));
 }
 

@@ -31,7 +31,7 @@ class SpanStep {
   SpanStep(const PackedModel* model, WorkerTeam* team);
 
   // Reads the rows: advances the rings in `slab` and fills log_probs().
-  // kInternal: a log-probability is not finite; the slots' contents are then
+  // kDataLoss: a log-probability is not finite; the slots' contents are then
   // of no use. kResourceExhausted: no scratch; nothing is read.
   absl::Status Run(const StepTables& step, float* slab);
 

@@ -19,6 +19,7 @@ inline constexpr absl::string_view kReasonQueued = "QUEUED";    // deadline
 inline constexpr absl::string_view kReasonRunning = "RUNNING";  // deadline
 inline constexpr absl::string_view kReasonClient = "CLIENT";    // cancelled
 inline constexpr absl::string_view kReasonAdmin = "ADMIN";      // cancelled
+inline constexpr absl::string_view kReasonEngineFailed = "ENGINE_FAILED";
 inline constexpr absl::string_view kReasonInvariant = "INVARIANT";
 inline constexpr absl::string_view kReasonNan = "NAN";
 inline constexpr absl::string_view kReasonFieldInvalid = "FIELD_INVALID";

@@ -9,12 +9,15 @@
 #include "base/status_macros.h"
 #include "server/jobs/reason.h"
 #include "server/rpc/evaluate_stream.h"
+#include "server/rpc/page.h"
 #include "server/rpc/parse.h"
 #include "server/rpc/refusal.h"
 #include "server/rpc/status.h"
 
 namespace spanlm {
 namespace {
+
+constexpr char kPageList[] = "datasets";
 
 // A call that has all it needs to start.
 struct Evaluation {
@@ -108,13 +111,13 @@ grpc::ServerUnaryReactor* EvaluationService::ListDatasets(
     const v1::ListDatasetsRequest* request,
     v1::ListDatasetsResponse* response) {
   const absl::StatusOr<Page> page =
-      ParsePage(request->page_size(), request->page_token());
+      ParsePage(kPageList, request->page_size(), request->page_token());
   if (!page.ok()) return RefuseUnary(context, page.status());
   for (const DatasetStore::Entry& entry : datasets_->List()) {
     if (entry.name <= page->after) continue;
     if (static_cast<size_t>(response->datasets_size()) == page->size) {
-      response->set_next_page_token(
-          PageToken(response->datasets(response->datasets_size() - 1).name()));
+      response->set_next_page_token(PageToken(
+          kPageList, response->datasets(response->datasets_size() - 1).name()));
       break;
     }
     v1::Dataset* dataset = response->add_datasets();

@@ -33,7 +33,7 @@ void FillScoreResult(const ScoreResult& result, const ScoreOptions& options,
     *message->mutable_status() = ToRpcStatus(result.status);
     return;
   }
-  message->set_log_prob_nats(-result.total.nats());
+  message->set_log_prob_nats(0.0 - result.total.nats());  // 0 for no bytes
   message->set_bits(result.total.bits());
   message->set_byte_count(result.byte_count);
   message->set_greedy(options.is_greedy && result.greedy);

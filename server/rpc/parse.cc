@@ -6,7 +6,6 @@
 #include <random>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "server/jobs/reason.h"
@@ -26,7 +25,6 @@ constexpr absl::Duration kMinProgressInterval = absl::Milliseconds(100);
 constexpr absl::Duration kMaxProgressInterval = absl::Hours(1);
 constexpr int64_t kSpanBlockBytes = 64 << 10;
 constexpr int64_t kMaxSpanBlocks = 65536;
-constexpr size_t kMaxPageSize = 1000;
 
 template <typename Value, typename Bound>
 absl::Status CheckRange(absl::string_view field, Value value, Bound low,
@@ -66,6 +64,14 @@ absl::StatusOr<absl::Duration> ParseDuration(
                                     int64_t{315576000000}));
   SPANLM_RETURN_IF_ERROR(CheckRange(absl::StrCat(field, ".nanos"),
                                     duration.nanos(), -999999999, 999999999));
+  if ((duration.seconds() < 0 && duration.nanos() > 0) ||
+      (duration.seconds() > 0 && duration.nanos() < 0)) {
+    return FieldError(
+        field,
+        absl::StrCat("seconds ", duration.seconds(), " and nanos ",
+                     duration.nanos(), ", want the same sign in both"),
+        kReasonFieldInvalid);
+  }
   return absl::Seconds(duration.seconds()) +
          absl::Nanoseconds(duration.nanos());
 }
@@ -370,23 +376,6 @@ absl::StatusOr<EvaluateInput> ParseEvaluate(const v1::EvaluateRequest& request,
         "checkpoint_spans", kAnswerFrame + block_count * kBlockFrame, limits));
   }
   return input;
-}
-
-absl::StatusOr<Page> ParsePage(int32_t page_size, const std::string& token) {
-  SPANLM_RETURN_IF_ERROR(CheckRange("page_size", page_size, 0,
-                                    std::numeric_limits<int32_t>::max()));
-  Page page;
-  page.size = std::min(static_cast<size_t>(page_size), kMaxPageSize);
-  if (page.size == 0) page.size = kMaxPageSize;
-  if (!token.empty() && !absl::WebSafeBase64Unescape(token, &page.after)) {
-    return FieldError("page_token", "not a token of this service",
-                      kReasonFieldInvalid);
-  }
-  return page;
-}
-
-std::string PageToken(absl::string_view last_name) {
-  return absl::WebSafeBase64Escape(last_name);
 }
 
 }  // namespace spanlm

@@ -72,13 +72,4 @@ absl::StatusOr<EvaluateInput> ParseEvaluate(const v1::EvaluateRequest& request,
                                             int64_t receptive_field_bytes,
                                             const RpcLimits& limits);
 
-// A page of a list whose entries have names in rising order.
-struct Page {
-  size_t size = 0;
-  std::string after;  // the last name of the page before; empty: the first page
-};
-absl::StatusOr<Page> ParsePage(int32_t page_size, const std::string& token);
-// The token of the page after the one that ends with `last_name`.
-std::string PageToken(absl::string_view last_name);
-
 }  // namespace spanlm

@@ -9,6 +9,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "google/rpc/error_details.pb.h"
@@ -98,7 +99,11 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
     google::rpc::BadRequest bad;
     auto* violation = bad.add_field_violations();
     violation->set_field(field);
-    violation->set_description(result.message());
+    absl::string_view description = result.message();
+    if (absl::ConsumePrefix(&description, field)) {
+      absl::ConsumePrefix(&description, ": ");
+    }
+    violation->set_description(std::string(description));
     result.add_details()->PackFrom(bad);
   }
   if (code == absl::StatusCode::kFailedPrecondition) {

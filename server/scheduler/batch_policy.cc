@@ -53,19 +53,24 @@ std::vector<int32_t> PlanStep(absl::Span<const Demand> demands,
   const std::vector<size_t> decodes = InOrder(demands, Phase::kDecode);
   const std::vector<size_t> prefills = InOrder(demands, Phase::kPrefill);
   Plan plan(demands.size(), 0);
-  int32_t left = policy.max_step_symbols;
-  const int32_t reserve = prefills.empty() ? 0 : policy.prefill_reserve();
+  const int32_t for_prefills = decodes.empty()
+                                   ? policy.max_step_symbols
+                                   : policy.prefills_beside_decodes();
+  int32_t for_decodes = policy.max_step_symbols;
+  if (!prefills.empty()) for_decodes -= for_prefills;
   for (size_t job : decodes) {
-    if (left <= reserve) break;
+    if (for_decodes == 0) break;
     plan[job] = 1;
-    --left;
+    --for_decodes;
   }
-  const bool is_alone = decodes.size() + prefills.size() == 1;
-  const int32_t bound = is_alone ? policy.max_step_symbols : policy.max_share();
+  const bool is_bounded = decodes.empty() && prefills.size() > 1;
+  const int32_t bound = is_bounded ? for_prefills / 2 : for_prefills;
+  const int32_t min_share = std::max(1, for_prefills / 16);
+  int32_t left = for_prefills;
   Plan caps(demands.size(), 0);
   for (size_t job : prefills) {
     caps[job] = LeastOf(demands[job].work.symbols, bound);
-    plan[job] = std::min({caps[job], policy.min_share(), left});
+    plan[job] = std::min({caps[job], min_share, left});
     left -= plan[job];
   }
   for (size_t begin = 0, end = 0; begin < prefills.size(); begin = end) {

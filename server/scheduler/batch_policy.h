@@ -2,6 +2,7 @@
 // Who reads how much in the next step: a pure function.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -13,16 +14,10 @@ namespace spanlm {
 struct BatchPolicy {
   int32_t max_step_symbols = 512;  // of all jobs together, at least 2
 
-  // Kept for prefills, if there are such, when decoding fills the step.
-  int32_t prefill_reserve() const { return AtLeastOne(max_step_symbols / 8); }
-  // What a prefill gets before any gets more.
-  int32_t min_share() const { return AtLeastOne(max_step_symbols / 16); }
-  // Most that one prefill gets while other jobs have work.
-  int32_t max_share() const { return AtLeastOne(max_step_symbols / 2); }
-
- private:
-  static int32_t AtLeastOne(int32_t symbols) {
-    return symbols > 0 ? symbols : 1;
+  // What all prefills together get in a step in which others decode, no less
+  // and no more: the next byte of a text waits for an eighth of a full step.
+  int32_t prefills_beside_decodes() const {
+    return std::max(1, max_step_symbols / 8);
   }
 };
 
@@ -36,9 +31,11 @@ struct Demand {
 // The symbols that each job gets, [demands]; their sum is at most
 // max_step_symbols and no job gets more than it wants.
 //
-// Decoding comes first, one symbol each. Then each prefill gets up to the
-// minimum share. Then, priority by priority, what is left is shared evenly, up
-// to the maximum share each; a job alone gets all it wants.
+// Decoding comes first, one symbol each, and leaves the prefills theirs;
+// without decoding theirs is the whole step. Of it each prefill first gets up
+// to a sixteenth. Then, priority by priority, what is left is shared evenly;
+// where nothing decodes and several have work, one gets half a step at most, as
+// its work may be long and another's may come.
 std::vector<int32_t> PlanStep(absl::Span<const Demand> demands,
                               const BatchPolicy& policy);
 

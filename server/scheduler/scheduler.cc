@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "server/jobs/reason.h"
 
@@ -53,13 +54,31 @@ Outcome OutcomeOf(const absl::Status& status) {
     case absl::StatusCode::kDeadlineExceeded:
       return Outcome::kDeadline;
     case absl::StatusCode::kResourceExhausted:
-    case absl::StatusCode::kUnavailable:
       return Outcome::kRejected;
+    case absl::StatusCode::kUnavailable:
+      return ReasonOf(status) == kReasonEngineFailed ? Outcome::kError
+                                                     : Outcome::kRejected;
     case absl::StatusCode::kInvalidArgument:
       return Outcome::kInvalid;
     default:
       return Outcome::kError;
   }
+}
+
+void LogEnd(const Request& request, const RequestTiming& timing) {
+  const absl::Status& status = request.failure;
+  Log(LogLevel::kDebug, "request_ended",
+      {{"kind", kKindLabels[static_cast<size_t>(request.terms.kind)]},
+       {"priority",
+        kPriorityLabels[static_cast<size_t>(request.terms.priority)]},
+       {"outcome", kOutcomeLabels[static_cast<size_t>(OutcomeOf(status))]},
+       {"reason", ReasonOf(status)},
+       {"read_bytes", request.bytes.read},
+       {"scored_bytes", request.bytes.scored},
+       {"generated_bytes", request.bytes.generated},
+       {"queue_seconds", absl::ToDoubleSeconds(timing.queue)},
+       {"compute_seconds", absl::ToDoubleSeconds(timing.compute)},
+       {"seconds", absl::ToDoubleSeconds(timing.total)}});
 }
 
 }  // namespace
@@ -101,6 +120,7 @@ void Scheduler::Submit(const RequestTerms& terms,
 absl::Status Scheduler::Enqueue(std::unique_ptr<Request>* request) {
   MutexLock lock(&mutex_);
   if (draining_ || stop_) return DrainingError();
+  SPANLM_RETURN_IF_ERROR(engine_failure_);
   if ((*request)->terms.deadline <= (*request)->arrival) {
     return LateError(/*has_stepped=*/false);
   }
@@ -143,6 +163,11 @@ bool Scheduler::WaitUntilIdle(absl::Duration timeout) {
     idle_.WaitFor(&mutex_, absl::ToChronoNanoseconds(left));
   }
   return true;
+}
+
+bool Scheduler::HasFailed() const {
+  MutexLock lock(&mutex_);
+  return !engine_failure_.ok();
 }
 
 absl::Duration Scheduler::RoundAge() const {
@@ -202,6 +227,7 @@ void Scheduler::Rest() {
 absl::Status Scheduler::FailureOf(const Request& request,
                                   absl::Time now) const {
   if (!request.failure.ok()) return request.failure;
+  SPANLM_RETURN_IF_ERROR(engine_failure_);
   const RequestTerms& terms = request.terms;
   switch (terms.cancel == nullptr ? CancelFlag::Why::kNotSet
                                   : terms.cancel->why()) {
@@ -280,8 +306,7 @@ void Scheduler::Admit() {
     }
     if (!cache.ok()) {
       EndJob(turn->request, std::move(turn->job),
-             WithReason(absl::InternalError(cache.status().message()),
-                        kReasonInvariant));
+             NoteEngineError("new_cache", cache.status()));
       continue;
     }
     running_.push_back(std::make_unique<RunningJob>(
@@ -318,7 +343,10 @@ void Scheduler::EndJob(Request* request, std::unique_ptr<Job> job,
       requests_.erase(place);
     }
   }
-  if (ended != nullptr) CountOutcome(ended->terms, ended->failure);
+  if (ended != nullptr) {
+    CountOutcome(ended->terms, ended->failure);
+    LogEnd(*ended, timing);
+  }
   job->End(status, timing);
   job.reset();
   MutexLock lock(&mutex_);

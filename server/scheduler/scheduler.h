@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -54,10 +55,11 @@ class Scheduler {
   // Takes all the jobs of a request, or ends all of them at once, on the
   // caller's thread, with
   //   kUnavailable (DRAINING)        after Drain
+  //   kUnavailable (ENGINE_FAILED)   HasFailed()
   //   kDeadlineExceeded (QUEUED)     its deadline has passed
   //   kResourceExhausted (QUEUE_FULL, QUEUE_BYTES)
   // Later a job may end with kDeadlineExceeded (QUEUED, RUNNING), kCancelled
-  // (CLIENT, ADMIN), kUnavailable (DRAINING), kResourceExhausted
+  // (CLIENT, ADMIN), kUnavailable (DRAINING, ENGINE_FAILED), kResourceExhausted
   // (STREAM_LIMIT), kInternal (INVARIANT, NAN) or its own error; then all jobs
   // of its request do. At least one job.
   void Submit(const RequestTerms& terms, std::vector<std::unique_ptr<Job>> jobs)
@@ -75,6 +77,9 @@ class Scheduler {
   // Waits until no request is left; false: still some after `timeout`.
   bool WaitUntilIdle(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Whether the engine failed for good. All requests have then ended, or will
+  // within a round.
+  bool HasFailed() const ABSL_LOCKS_EXCLUDED(mutex_);
   // For how long the thread has been at what it does now: a step, a job's call
   // or a sink's. Zero while it rests.
   absl::Duration RoundAge() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -115,6 +120,11 @@ class Scheduler {
   // False: no job has work.
   bool RunStep() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // What an error of the engine, in that call, is to clients; logged and
+  // counted. Unless it is about the texts at hand, the engine has failed.
+  absl::Status NoteEngineError(absl::string_view call,
+                               const absl::Status& error)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<Demand> AskJobs();
   Step Assemble(absl::Span<const int32_t> plan);
   absl::StatusOr<StepResult> Compute(Step* step);
@@ -144,6 +154,7 @@ class Scheduler {
   int64_t ending_jobs_ ABSL_GUARDED_BY(mutex_) = 0;  // in Job::End right now
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status engine_failure_ ABSL_GUARDED_BY(mutex_);
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time heartbeat_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Time> round_start_ ABSL_GUARDED_BY(mutex_);

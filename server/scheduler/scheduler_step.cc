@@ -5,7 +5,6 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -14,14 +13,6 @@
 
 namespace spanlm {
 namespace {
-
-// What a failed step is to a client. Engines say this of a NaN.
-absl::Status StepError(const absl::Status& status) {
-  const bool is_nan =
-      absl::StrContains(status.message(), "not a finite number");
-  return WithReason(absl::InternalError(status.message()),
-                    is_nan ? kReasonNan : kReasonInvariant);
-}
 
 absl::Status StallError(absl::Duration limit) {
   return WithReason(absl::ResourceExhaustedError(
@@ -40,16 +31,39 @@ bool Scheduler::RunStep() {
   if (result.ok()) {
     Deliver(step, *result);
   } else {
-    const absl::Status status = StepError(result.status());
-    Log(LogLevel::kError, "step_failed",
-        {{"reason", ReasonOf(status)}, {"message", result.status().message()}});
-    if (ReasonOf(status) == kReasonNan) metrics_->CountNan();
+    const absl::Status status = NoteEngineError("step", result.status());
     for (RunningJob* job : step.jobs) EndRunning(job, status);
   }
   if (running_.size() > 1) {
     std::rotate(running_.begin(), running_.begin() + 1, running_.end());
   }
   return true;
+}
+
+absl::Status Scheduler::NoteEngineError(absl::string_view call,
+                                        const absl::Status& error) {
+  absl::Status status;
+  switch (error.code()) {
+    case absl::StatusCode::kDataLoss:
+      metrics_->CountNan();
+      status = WithReason(absl::InternalError(error.message()), kReasonNan);
+      break;
+    case absl::StatusCode::kInvalidArgument:  // our own fault
+      status =
+          WithReason(absl::InternalError(error.message()), kReasonInvariant);
+      break;
+    default:
+      status = WithReason(absl::UnavailableError("the model's engine failed"),
+                          kReasonEngineFailed);
+  }
+  Log(LogLevel::kError, "engine_error",
+      {{"call", call},
+       {"reason", ReasonOf(status)},
+       {"message", error.message()}});
+  if (ReasonOf(status) != kReasonEngineFailed) return status;
+  MutexLock lock(&mutex_);
+  engine_failure_ = status;
+  return status;
 }
 
 std::vector<Demand> Scheduler::AskJobs() {
@@ -165,8 +179,11 @@ void Scheduler::Deliver(const Step& step, const StepResult& result) {
 
 void Scheduler::NoteBytes(RunningJob* running, const ByteCounts& counts,
                           absl::Time now) {
-  if (counts.generated == 0) return;
   Request* const request = running->request;
+  request->bytes.read += counts.read;
+  request->bytes.scored += counts.scored;
+  request->bytes.generated += counts.generated;
+  if (counts.generated == 0) return;
   if (!request->has_byte) {
     request->has_byte = true;
     metrics_->ObserveTimeToFirstByte(now - request->arrival);

@@ -44,6 +44,13 @@ TEST_F(CliTest, ExitsWithSixtyFourOnWrongArguments) {
   }
 }
 
+TEST_F(CliTest, NamesTheCommandThatItDoesNotHave) {
+  EXPECT_EQ(RunAlone({"scroe", "a.txt"}), kUsageExit);
+  EXPECT_THAT(err_, HasSubstr("no such command: scroe"));
+  EXPECT_EQ(RunAlone({}), kUsageExit);
+  EXPECT_THAT(err_, HasSubstr("subcommand is required"));
+}
+
 TEST_F(CliTest, PrintsVersionAndHelpOfEveryCommand) {
   EXPECT_EQ(RunAlone({"--version"}), 0);
   EXPECT_THAT(out_, HasSubstr("spanlm 0."));

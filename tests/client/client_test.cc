@@ -61,6 +61,29 @@ TEST(ClientTest, GivesUpAfterTheLastAttemptAndKeepsTheReason) {
   EXPECT_EQ(calls, 5);
 }
 
+TEST(ClientTest, ACallThatTheServersEndCutsOffIsUnavailable) {
+  FakeServer server;
+  int calls = 0;
+  server.on_score = [&](auto*, const auto&, auto*) {
+    ++calls;
+    return grpc::Status(grpc::CANCELLED, "CANCELLED");  // without details
+  };
+  Client client(server.Options());
+
+  EXPECT_THAT(client.Score(SmallRequest()),
+              StatusIs(absl::StatusCode::kUnavailable, "the server ended"));
+  EXPECT_EQ(calls, 5);
+
+  calls = 0;
+  server.on_score = [&](auto*, const auto&, auto*) {
+    ++calls;
+    return ServerError(grpc::CANCELLED, "ADMIN", "ended by the server");
+  };
+  EXPECT_THAT(client.Score(SmallRequest()),
+              StatusIs(absl::StatusCode::kCancelled, "ADMIN"));
+  EXPECT_EQ(calls, 1);
+}
+
 TEST(ClientTest, ComesBackToAFullServerOnlyWhenToldTo) {
   FakeServer server;
   int calls = 0;
@@ -112,6 +135,13 @@ TEST(ClientTest, RetriesNothingElseAndNamesTheField) {
                                  "items[0].continuation: must not be odd"));
   EXPECT_EQ(calls, 1);
   EXPECT_THAT(server.waits, IsEmpty());
+
+  server.on_score = [&](auto*, const auto&, auto*) {
+    return ServerError(grpc::INVALID_ARGUMENT, "FIELD_INVALID",
+                       "items: none given", "items");
+  };
+  EXPECT_EQ(client.Score(SmallRequest()).status().message(),
+            "FIELD_INVALID: items: none given");
 }
 
 TEST(ClientTest, EndsACallAtItsDeadline) {

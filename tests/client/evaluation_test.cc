@@ -205,6 +205,23 @@ TEST(EvaluationTest, IsTheSameSumForAnyNumberOfShardsAndServers) {
   EXPECT_THAT(peer_b.ranges(), SizeIs(0 + 1 + 1 + 3));
 }
 
+TEST(EvaluationTest, GoesOnOnAnotherServerWhereOneIsGone) {
+  FakeServer server_a;
+  FakeServer server_b;
+  EvaluationPeer peer_a(&server_a);
+  EvaluationPeer peer_b(&server_b);
+  Client client_a(server_a.Options());
+  Client client_b(server_b.Options());
+  server_a.Stop();
+
+  Evaluation evaluation(OrderOf(3), {&client_a, &client_b}, {});
+  ASSERT_OK_AND_ASSIGN(EvaluationTotal total, evaluation.Run());
+
+  EXPECT_EQ(total.bits, CostOf(0, kDatasetBytes));
+  EXPECT_THAT(peer_a.ranges(), testing::IsEmpty());
+  EXPECT_THAT(peer_b.ranges(), SizeIs(3));
+}
+
 TEST(EvaluationTest, RefusesToAddShardsOfDifferentModels) {
   FakeServer server;
   EvaluationPeer peer(&server);

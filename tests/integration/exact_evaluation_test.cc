@@ -3,7 +3,6 @@
 // `spanlm-train eval-lm` reads it or a client asks the server, whatever the
 // size of a step, the number of threads and the company.
 #include <atomic>
-#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -16,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/integration/child_process.h"
+#include "tests/integration/server_process.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -46,37 +46,6 @@ std::string RealText(size_t size) {
   while (text.size() < size) text += documents;
   return text.substr(0, size);
 }
-
-// A server that has said where it listens.
-class Server {
- public:
-  Server(const std::string& model, const std::string& corpus,
-         const std::vector<std::string>& flags, const std::string& log) {
-    std::vector<std::string> arguments = {
-        "--model",        "tiny=" + model, "--dataset-root", corpus,
-        "--listen",       "127.0.0.1:0",   "--drain-delay",  "0",
-        "--admin-listen", "127.0.0.1:0"};
-    arguments.insert(arguments.end(), flags.begin(), flags.end());
-    auto process = ChildProcess::Start("spanlm-server", arguments, log);
-    EXPECT_OK(process);
-    if (!process.ok()) return;
-    process_ = *std::move(process);
-    const auto line = process_->ReadLine();
-    EXPECT_TRUE(line.ok()) << ReadFile(log);
-    if (!line.ok()) return;
-    address_ = nlohmann::json::parse(*line)["listen"];
-  }
-
-  const std::string& address() const { return address_; }
-  int Stop() {
-    process_->Signal(SIGTERM);
-    return process_->Wait();
-  }
-
- private:
-  std::unique_ptr<ChildProcess> process_;
-  std::string address_;
-};
 
 // Clients that score and generate without end until this dies.
 class Strangers {
@@ -158,7 +127,7 @@ class ExactEvaluationTest : public ::testing::Test {
         {"--max-step-bytes", "1000", "--threads", "3"}};
     for (const std::vector<std::string>& flags : servers) {
       SCOPED_TRACE(::testing::PrintToString(flags));
-      Server server(model, corpus_, flags, folder_.File("server.log"));
+      ServerProcess server(model, corpus_, flags, folder_.File("server.log"));
       ASSERT_FALSE(server.address().empty());
       EXPECT_EQ(Evaluate(server.address()), expected) << "alone";
       EXPECT_EQ(Evaluate(server.address(), "3"), expected) << "in shards";

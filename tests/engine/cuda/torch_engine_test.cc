@@ -226,7 +226,7 @@ TEST_P(TorchEngineTest, SaysWhatItIs) {
   EXPECT_EQ(engine->options().device, GetParam());
 }
 
-TEST_P(TorchEngineTest, ANotANumberIsAnInternalError) {
+TEST_P(TorchEngineTest, ANotANumberIsAnError) {
   MemoryModel model = AdaptiveSpan();
   std::vector<float> weight = model.tensors.Get("out_emb.weight");
   std::fill_n(weight.begin() + 3 * 32, 32, std::numeric_limits<float>::max());
@@ -237,7 +237,7 @@ TEST_P(TorchEngineTest, ANotANumberIsAnInternalError) {
   const std::vector<uint16_t> text = {1, 2};
 
   EXPECT_THAT(engine->Step({{&cache, text, Want::kNothing}}),
-              StatusIs(absl::StatusCode::kInternal, "not a finite number"));
+              StatusIs(absl::StatusCode::kDataLoss, "not a finite number"));
 }
 
 TEST_P(TorchEngineTest, NamesATensorThatHoldsWhatIsNoNumber) {

@@ -283,7 +283,7 @@ TEST(CpuEngineTest, ANumberThatIsNoneIsAnError) {
 
   EXPECT_OK(engine->Step({{&cache, {1, 2, 3}}}));
   EXPECT_THAT(engine->Step({{&cache, {5}}}),
-              StatusIs(absl::StatusCode::kInternal, "not a finite number"));
+              StatusIs(absl::StatusCode::kDataLoss, "not a finite number"));
 }
 
 // Each of a feed-forward's sums is ∞ − ∞: its ReLU must not make zeros of them.
@@ -302,7 +302,7 @@ TEST(CpuEngineTest, ANumberThatIsNoneIsAnErrorBehindTheRelu) {
   ASSERT_OK_AND_ASSIGN(SpanCache cache, engine->NewCache());
 
   EXPECT_THAT(engine->Step({{&cache, {1, 2, 3}}}),
-              StatusIs(absl::StatusCode::kInternal, "not a finite number"));
+              StatusIs(absl::StatusCode::kDataLoss, "not a finite number"));
 }
 
 TEST(CreateEngineTest, RefusesDevicesAndOptionsBeforeLookingAtTheModel) {

@@ -302,6 +302,12 @@ TEST_F(BadRequestsTest, PagesNameTheField) {
   EXPECT_THAT(
       evaluation()->ListDatasets(&second, datasets_request, &datasets_response),
       FailsField("page_token", "FIELD_INVALID"));
+
+  grpc::ClientContext third;
+  datasets_request.set_page_token("AAAA");  // base64, and nothing of ours
+  EXPECT_THAT(
+      evaluation()->ListDatasets(&third, datasets_request, &datasets_response),
+      FailsField("page_token", "FIELD_INVALID"));
 }
 
 TEST_F(BadRequestsTest, InvalidRequestsAreCounted) {

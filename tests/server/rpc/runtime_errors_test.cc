@@ -160,7 +160,7 @@ TEST_F(RuntimeErrorsTest, AQueueFullOfInlineDataRefuses) {
 TEST_F(RuntimeErrorsTest, AnInternalErrorHidesItsText) {
   Start();
   engine_->SetHook(
-      [](int64_t) { return absl::InternalError("at secret/place.cc"); });
+      [](int64_t) { return absl::InvalidArgumentError("at secret/place.cc"); });
   v1::ScoreResponse response;
 
   const grpc::Status status = Score(ScoreOf("abc"), &response);
@@ -175,7 +175,7 @@ TEST_F(RuntimeErrorsTest, AnInternalErrorHidesItsText) {
 TEST_F(RuntimeErrorsTest, ANanIsAnErrorAndCounted) {
   Start();
   engine_->SetHook([](int64_t) {
-    return absl::InternalError("logit 3 is not a finite number");
+    return absl::DataLossError("logit 3 is not a finite number");
   });
 
   v1::ScoreResponse score;

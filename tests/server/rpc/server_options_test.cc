@@ -45,7 +45,7 @@ TEST(ServerOptionsTest, NamesTheFlagAndTheBound) {
   ServerOptions options = Valid();
   options.max_step_bytes = 0;
   EXPECT_THAT(Check(options), StatusIs(StatusCode::kInvalidArgument,
-                                       "--max-step-bytes: 0, want 1"));
+                                       "--max-step-bytes: 0, want 2"));
   options = Valid();
   options.default_model = "other";
   EXPECT_THAT(Check(options),

@@ -87,6 +87,21 @@ TEST_F(ServerTest, AStepThatHangsMakesItNotLive) {
   EXPECT_EQ(HealthOf("live"), "SERVING");
 }
 
+TEST_F(ServerTest, AnEngineThatFailsMakesItNotLive) {
+  Start();
+  EXPECT_FALSE(server_->HasFailed());
+  engine_->SetHook(
+      [](int64_t) { return absl::InternalError("the device is gone"); });
+  v1::ScoreResponse response;
+
+  EXPECT_THAT(Score(ScoreOf("abc"), &response),
+              Fails(StatusCode::UNAVAILABLE, "ENGINE_FAILED"));
+  EXPECT_TRUE(server_->HasFailed());
+  server_->RefreshHealth();
+  EXPECT_EQ(HealthOf("live"), "NOT_SERVING");
+  EXPECT_EQ(HealthOf("fake"), "NOT_SERVING");
+}
+
 TEST_F(ServerTest, AStepThatHangsWhileItDrainsMakesItNotLive) {
   options_.step_deadline = absl::Milliseconds(1);
   Start();

@@ -73,6 +73,7 @@ TEST(StatusTest, NamesTheField) {
   const google::rpc::BadRequest bad = DetailsOf(status).bad_request;
   ASSERT_EQ(bad.field_violations_size(), 1);
   EXPECT_EQ(bad.field_violations(0).field(), "items[3]");
+  EXPECT_EQ(bad.field_violations(0).description(), "got 5, want 0 to 4");
 }
 
 TEST(Sha256Test, GoesOnFromASavedState) {

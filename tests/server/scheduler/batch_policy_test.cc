@@ -45,11 +45,18 @@ TEST(BatchPolicyTest, AJobIsAloneIfTheOthersWait) {
               ElementsAre(0, 512));
 }
 
-TEST(BatchPolicyTest, ALongJobHoldsHalfAStepAtMostWhileOthersHaveWork) {
-  EXPECT_THAT(PlanStep({Prefill(10'000'000), Decode()}, Of(512)),
-              ElementsAre(256, 1));
+TEST(BatchPolicyTest, ALongPrefillLeavesHalfAStepToAnother) {
   EXPECT_THAT(PlanStep({Prefill(10'000'000), Prefill(5)}, Of(512)),
               ElementsAre(256, 5));
+}
+
+TEST(BatchPolicyTest, ADecodeWaitsForAnEighthOfAStep) {
+  EXPECT_THAT(PlanStep({Prefill(10'000'000), Decode()}, Of(512)),
+              ElementsAre(64, 1));
+  EXPECT_THAT(PlanStep({Prefill(10'000'000, Priority::kBatch), Decode(),
+                        Prefill(9999), Prefill(9999)},
+                       Of(512)),
+              ElementsAre(4, 1, 30, 30));
 }
 
 TEST(BatchPolicyTest, DecodesGoFirst) {
@@ -58,7 +65,7 @@ TEST(BatchPolicyTest, DecodesGoFirst) {
 
   const std::vector<int32_t> plan = PlanStep(demands, Of(16));
 
-  EXPECT_THAT(plan, ElementsAre(6, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1));
+  EXPECT_THAT(plan, ElementsAre(2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1));
 }
 
 TEST(BatchPolicyTest, PrefillsKeepAnEighthWhenDecodesFillTheStep) {
@@ -121,23 +128,39 @@ TEST(BatchPolicyTest, KeepsItsPromisesForRandomDemands) {
     ASSERT_EQ(plan.size(), demands.size());
     const int32_t sum = Sum(plan);
     ASSERT_LE(sum, policy.max_step_symbols);
-    const auto has_work = [](const Demand& d) { return d.work.symbols > 0; };
-    const int64_t with_work =
-        std::count_if(demands.begin(), demands.end(), has_work);
+    const auto count = [&](Phase phase) {
+      return std::count_if(demands.begin(), demands.end(),
+                           [&](const Demand& d) {
+                             return d.work.symbols > 0 && d.work.phase == phase;
+                           });
+    };
+    int64_t cap = policy.max_step_symbols;  // of one prefill
+    int64_t all_prefills = policy.max_step_symbols;
+    if (count(Phase::kDecode) > 0) {
+      all_prefills = cap = policy.prefills_beside_decodes();
+    } else if (count(Phase::kPrefill) > 1) {
+      cap /= 2;
+    }
+    int64_t prefilled = 0;
     for (size_t i = 0; i < plan.size(); ++i) {
       const Work& work = demands[i].work;
       ASSERT_GE(plan[i], 0);
       ASSERT_LE(plan[i], work.symbols);
-      if (work.phase == Phase::kPrefill && with_work > 1) {
-        ASSERT_LE(plan[i], policy.max_share());
+      if (work.phase == Phase::kPrefill) {
+        ASSERT_LE(plan[i], cap);
+        prefilled += plan[i];
       }
-      // Room that is left is left by nobody who could have used it.
-      const int64_t cap =
-          with_work > 1 && work.phase == Phase::kPrefill
-              ? std::min<int64_t>(work.symbols, policy.max_share())
-              : work.symbols;
-      if (sum < policy.max_step_symbols) {
-        ASSERT_EQ(plan[i], cap);
+    }
+    ASSERT_LE(prefilled, all_prefills);
+    // Room that is left is left by nobody who could have used it.
+    for (size_t i = 0; i < plan.size(); ++i) {
+      const Work& work = demands[i].work;
+      if (work.phase == Phase::kDecode) {
+        if (sum - prefilled < policy.max_step_symbols - all_prefills) {
+          ASSERT_EQ(plan[i], work.symbols);
+        }
+      } else if (prefilled < all_prefills) {
+        ASSERT_EQ(plan[i], std::min(work.symbols, cap));
       }
     }
   }
@@ -154,8 +177,7 @@ TEST(BatchPolicyTest, TheMinimumShareComesBeforePriority) {
     }
     const std::vector<int32_t> plan = PlanStep(demands, policy);
     for (size_t i = 0; i < plan.size(); ++i) {
-      EXPECT_GE(plan[i],
-                std::min<int64_t>(demands[i].work.symbols, policy.min_share()));
+      EXPECT_GE(plan[i], std::min<int64_t>(demands[i].work.symbols, 512 / 16));
     }
   }
 }

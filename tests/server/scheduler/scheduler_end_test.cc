@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "gmock/gmock.h"
 #include "server/jobs/evaluate_job.h"
 #include "server/jobs/reason.h"
@@ -231,7 +232,7 @@ TEST_F(SchedulerEndTest, EndsAllJobsWithCancelledWhenDestroyed) {
 
 TEST_F(SchedulerEndTest, AFailedStepEndsItsJobsAndNoOthers) {
   engine_->SetHook([](int64_t step) {
-    return step == 1 ? absl::InternalError("the device is gone")
+    return step == 1 ? absl::DataLossError("a log-probability is NaN")
                      : absl::OkStatus();
   });
   engine_->Hold();
@@ -246,18 +247,55 @@ TEST_F(SchedulerEndTest, AFailedStepEndsItsJobsAndNoOthers) {
   second->sink.ended.Wait();
   third->ended.Wait();
 
-  EXPECT_THAT(first->status,
-              StatusIs(StatusCode::kInternal, "the device is gone"));
-  ExpectEnd(second->sink.status, StatusCode::kInternal, kReasonInvariant);
+  EXPECT_THAT(first->status, StatusIs(StatusCode::kInternal, "is NaN"));
+  ExpectEnd(second->sink.status, StatusCode::kInternal, kReasonNan);
   EXPECT_OK(third->status);
   ExpectNothingLeft();
   ExpectCounted("score", "error", 1);
   ExpectCounted("score", "ok", 1);
 }
 
+TEST_F(SchedulerEndTest, AFailedEngineEndsAllAndTakesNoMore) {
+  engine_->SetHook([](int64_t step) {
+    return step == 1 ? absl::InternalError("the device is gone")
+                     : absl::OkStatus();
+  });
+  engine_->Hold();
+  auto* const running = Score({std::string(100000, 'x')});
+  engine_->WaitUntilHeld();
+  auto* const waiting = Score(std::vector<std::string>(10, "x"));
+  EXPECT_FALSE(scheduler().HasFailed());
+  engine_->ReleaseAll();
+  running->ended.Wait();
+  waiting->ended.Wait();
+  auto* const late = Generate("y", 100);
+  late->sink.ended.Wait();
+
+  ExpectEnd(running->status, StatusCode::kUnavailable, kReasonEngineFailed);
+  ExpectEnd(waiting->status, StatusCode::kUnavailable, kReasonEngineFailed);
+  ExpectEnd(late->sink.status, StatusCode::kUnavailable, kReasonEngineFailed);
+  EXPECT_TRUE(scheduler().HasFailed());
+  ExpectNothingLeft();
+  ExpectCounted("score", "error", 2);
+}
+
+TEST_F(SchedulerEndTest, LogsEachRequestsEndWhereAsked) {
+  SetLogLevel(LogLevel::kDebug);
+  testing::internal::CaptureStderr();
+  auto* const request = Score({"abc", "de"});
+  request->ended.Wait();
+  ExpectNothingLeft();
+  SetLogLevel(LogLevel::kInfo);
+
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, HasSubstr(R"("event":"request_ended","kind":"score")"));
+  EXPECT_THAT(log, HasSubstr(R"("outcome":"ok")"));
+  EXPECT_THAT(log, HasSubstr(R"("scored_bytes":5)"));
+}
+
 TEST_F(SchedulerEndTest, ANanIsCountedAndNamed) {
   engine_->SetHook([](int64_t) {
-    return absl::InternalError("a log-probability is not a finite number");
+    return absl::DataLossError("a log-probability is not a finite number");
   });
   auto* const request = Score({"x"});
   request->ended.Wait();

@@ -31,7 +31,7 @@ bool IsExpected(const absl::Status& status) {
       return ReasonOf(status) == kReasonQueueFull ||
              ReasonOf(status) == kReasonQueueBytes;
     case absl::StatusCode::kInternal:
-      return ReasonOf(status) == kReasonInvariant;
+      return ReasonOf(status) == kReasonNan;
     default:
       return false;
   }
@@ -80,7 +80,7 @@ TEST_P(SchedulerRandomTest, EveryRequestEndsOnceAndEverythingComesBack) {
   const bool fails = GetParam() % 3 == 0;
   engine_->SetHook([this, fails](int64_t step) {
     clock_.Advance(absl::Milliseconds(1));
-    return fails && step % 37 == 36 ? absl::InternalError("now and then")
+    return fails && step % 37 == 36 ? absl::DataLossError("now and then")
                                     : absl::OkStatus();
   });
   std::vector<ScoreRequest*> scores;
