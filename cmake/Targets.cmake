@@ -40,13 +40,13 @@ function(spanlm_binary name)
   target_compile_definitions(${name} PRIVATE SPANLM_VERSION="${PROJECT_VERSION}")
 endfunction()
 
-# spanlm_test(name SRCS ... DEPS ... [LABEL unit] [TIMEOUT 300] [SERIAL]
+# spanlm_test(name SRCS ... DEPS ... [LABEL unit] [TIMEOUT 300]
 # [HEADERS_OF base_test]): one executable a folder; CTest names are Suite.Test.
-# SERIAL: each runs alone. HEADERS_OF names the test whose precompiled header it
-# shares, base_test or attention_test.
+# HEADERS_OF names the test whose precompiled header it shares, base_test or
+# attention_test.
 function(spanlm_test name)
   cmake_parse_arguments(arg
-    "SERIAL" "LABEL;TIMEOUT;HEADERS_OF" "SRCS;DEPS" ${ARGN})
+    "" "LABEL;TIMEOUT;HEADERS_OF" "SRCS;DEPS" ${ARGN})
   if(NOT arg_LABEL)
     set(arg_LABEL unit)
   endif()
@@ -80,7 +80,7 @@ function(spanlm_test name)
   gtest_discover_tests(spanlm_${name}
     DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
-               RUN_SERIAL ${arg_SERIAL} COST ${cost}
+               COST ${cost}
                ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
 
