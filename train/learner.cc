@@ -19,12 +19,26 @@
 namespace spanlm {
 namespace {
 
+// A bijection of 64 bits each of which moves all others: the finalizer of
+// SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+// generators", figure 19, with the constants of its variant 13).
+uint64_t Mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9U;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBU;
+  return x ^ (x >> 31);
+}
+
 // A seed of its own for each update, batch and part, so that a resume needs no
-// state.
+// state. LibTorch's generator of the CPU reads the lower 32 bits alone, so each
+// of the four has to be in those.
 uint64_t DropoutSeed(uint64_t seed, int64_t update, size_t batch,
                      int64_t first_row) {
-  return seed + (static_cast<uint64_t>(update) << 32) + (batch << 16) +
-         static_cast<uint64_t>(first_row);
+  uint64_t mixed = Mix(seed);
+  for (const uint64_t part : {static_cast<uint64_t>(update), uint64_t{batch},
+                              static_cast<uint64_t>(first_row)}) {
+    mixed = Mix(mixed + part);
+  }
+  return mixed;
 }
 
 at::Generator NewGenerator(at::Device device, uint64_t seed) {

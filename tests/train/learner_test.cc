@@ -134,6 +134,34 @@ TEST_F(LearnerTest, ProcessesShareTheRowsAndLearnTheSame) {
   }
 }
 
+// A mask that came again would be a smaller model that training fits, and that
+// is not the one saved.
+TEST_F(LearnerTest, DropsOthersInEachUpdateBatchAndPart) {
+  at::set_num_threads(1);
+  for (const ModelFields& fields : {TinyAdaptiveSpan(), TinyTransformerXl()}) {
+    LearnerOptions options = Adagrad();
+    options.dropout.activation = 0.5;
+    StreamBatch batch = Batcher(RowLayout::kSlices, *alone_).Next();
+    // All rows alike, and each time from an empty memory.
+    ASSERT_TRUE(batch.starts_anew);
+    for (at::Tensor* x : {&batch.tokens, &batch.targets}) {
+      *x = x->narrow(0, 0, 1).expand({kRows, kBlock}).contiguous();
+    }
+    const auto loss = [&](int64_t update, uint64_t seed, size_t batches) {
+      options.seed = seed;
+      Learner learner(options, Model(fields), kRows, alone_.get());
+      const auto report = learner.Update(
+          std::vector<StreamBatch>(batches, batch), /*rate=*/0, update);
+      EXPECT_OK(report);
+      return report.ok() ? report->nats : 0;
+    };
+    EXPECT_EQ(loss(1, 5, 1), loss(1, 5, 1));
+    EXPECT_NE(loss(1, 5, 1), loss(2, 5, 1));
+    EXPECT_NE(loss(1, 5, 1), loss(1, 6, 1));
+    EXPECT_NE(2 * loss(1, 5, 1), loss(1, 5, 2));
+  }
+}
+
 // Two batches of an update are averaged, whatever their number.
 TEST_F(LearnerTest, AnUpdateAveragesItsBatches) {
   at::set_num_threads(1);
