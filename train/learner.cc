@@ -288,8 +288,9 @@ absl::StatusOr<UpdateReport> Learner::Update(
   } else if (!finite.ok()) {
     report.overflowed = true;
     const absl::Status status = scaler_.CountOverflow();
-    if (!status.ok()) return status;
-    return report;
+    if (status.ok()) return report;
+    return absl::Status(status.code(),
+                        absl::StrCat(finite.message(), "; ", status.message()));
   }
   report.step = optimizer_->Step(lr, norms);
   if (options_.precision == Precision::kHalf) scaler_.CountClean();

@@ -4,6 +4,7 @@
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 #include <dlfcn.h>
+#include <net/if.h>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -92,10 +93,23 @@ class BackendGroup : public ProcessGroup {
 using Store = c10::intrusive_ptr<c10d::Store>;
 using Backend = c10::intrusive_ptr<c10d::Backend>;
 
+constexpr char kInterface[] = "GLOO_SOCKET_IFNAME";
+
+const char* Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// Over the interface that GLOO_SOCKET_IFNAME names, as under torchrun; without
+// it, over that of the host's name.
 Backend NewGloo(const GroupAddress& address, const Store& store) {
   const auto options = c10d::ProcessGroupGloo::Options::create();
   options->timeout = kTimeout;
-  options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
+  const std::string interface = Variable(kInterface);
+  options->devices.push_back(
+      interface.empty()
+          ? c10d::ProcessGroupGloo::createDefaultDevice()
+          : c10d::ProcessGroupGloo::createDeviceForInterface(interface));
   return c10::make_intrusive<c10d::ProcessGroupGloo>(store, address.rank,
                                                      address.size, options);
 }
@@ -121,11 +135,6 @@ absl::StatusOr<Backend> NewBackend(const GroupAddress& address,
   if (device.is_cuda()) return NewNccl(address, store);
 #endif
   return NewGloo(address, store);
-}
-
-const char* Variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
 }
 
 absl::StatusOr<int> ReadVariable(const char* name, int low, int high) {
@@ -227,6 +236,12 @@ absl::StatusOr<std::unique_ptr<ProcessGroup>> ProcessGroup::FromEnvironment(
     return absl::InvalidArgumentError(
         "environment variable MASTER_ADDR is empty, want the first process's "
         "host (torchrun sets it)");
+  }
+  const char* const interface = Variable(kInterface);
+  if (*interface != '\0' && if_nametoindex(interface) == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("environment variable ", kInterface, " is \"", interface,
+                     "\", which is no network interface of this host"));
   }
   // torchrun keeps the store itself where it says so.
   address.first_listens =

@@ -10,6 +10,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -48,7 +49,8 @@ class TrainGroupTest : public ::testing::Test {
   using Processes = std::vector<std::unique_ptr<ChildProcess>>;
 
   // Eight rows in all, without dropout, which depends on who reads a row.
-  Processes Start(int size, const std::string& save_dir, int max_update) {
+  Processes Start(int size, const std::string& save_dir, int max_update,
+                  const std::vector<std::string>& more_variables = {}) {
     const std::string port = absl::StrCat("MASTER_PORT=", FreePort());
     Processes processes;
     for (int rank = 0; rank < size; ++rank) {
@@ -58,11 +60,14 @@ class TrainGroupTest : public ::testing::Test {
             std::string("--dropout"), std::string("0")}) {
         arguments.push_back(std::move(more));
       }
+      std::vector<std::string> variables = {absl::StrCat("RANK=", rank),
+                                            absl::StrCat("WORLD_SIZE=", size),
+                                            "MASTER_ADDR=127.0.0.1", port};
+      variables.insert(variables.end(), more_variables.begin(),
+                       more_variables.end());
       absl::StatusOr<std::unique_ptr<ChildProcess>> process =
-          ChildProcess::Start(
-              "spanlm-train", arguments, Err(save_dir, rank),
-              {absl::StrCat("RANK=", rank), absl::StrCat("WORLD_SIZE=", size),
-               "MASTER_ADDR=127.0.0.1", port});
+          ChildProcess::Start("spanlm-train", arguments, Err(save_dir, rank),
+                              variables);
       EXPECT_OK(process);
       if (process.ok()) processes.push_back(*std::move(process));
     }
@@ -158,18 +163,29 @@ TEST_F(TrainGroupTest, SigtermToOneStopsAllOfThemAfterSaving) {
   EXPECT_GE(run_.SavedUpdate("stopped"), 3);
 }
 
+TEST_F(TrainGroupTest, MeetsOverTheInterfaceThatIsNamed) {
+  const auto processes = Start(2, "named", 2, {"GLOO_SOCKET_IFNAME=lo"});
+  for (const auto& process : processes) process->ReadAll();
+  EXPECT_EQ(processes[0]->Wait(), 0) << ReadFile(Err("named", 0));
+  EXPECT_EQ(processes[1]->Wait(), 0) << ReadFile(Err("named", 1));
+}
+
 TEST(TrainGroupProgramTest, NamesAVariableThatIsWrong) {
   const SmallRun run;
-  ASSERT_OK_AND_ASSIGN(
-      const auto process,
-      ChildProcess::Start("spanlm-train", run.Arguments("run", 1),
-                          run.File("err"),
-                          {"WORLD_SIZE=2", "RANK=2", "MASTER_ADDR=127.0.0.1",
-                           "MASTER_PORT=1"}));
-  process->ReadAll();
-  EXPECT_EQ(process->Wait(), 64);
-  EXPECT_THAT(ReadFile(run.File("err")),
-              HasSubstr("RANK is \"2\", want 0 to 1"));
+  const std::pair<const char*, const char*> wrong[] = {
+      {"RANK=2", "RANK is \"2\", want 0 to 1"},
+      {"GLOO_SOCKET_IFNAME=nosuch0", "GLOO_SOCKET_IFNAME is \"nosuch0\""}};
+  for (const auto& [variable, message] : wrong) {
+    ASSERT_OK_AND_ASSIGN(
+        const auto process,
+        ChildProcess::Start("spanlm-train", run.Arguments("run", 1),
+                            run.File("err"),
+                            {variable, "WORLD_SIZE=2", "RANK=1",
+                             "MASTER_ADDR=127.0.0.1", "MASTER_PORT=1"}));
+    process->ReadAll();
+    EXPECT_EQ(process->Wait(), 64);
+    EXPECT_THAT(ReadFile(run.File("err")), HasSubstr(message));
+  }
 }
 
 }  // namespace

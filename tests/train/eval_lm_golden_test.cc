@@ -28,7 +28,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr double kLossTolerance = 2e-5;  // the set's, in bits
+constexpr double kLossTolerance = 2e-5;  // the sets', in bits
+constexpr char kDictionary[] = "transformer_xl_f.dict.txt";
+constexpr char kTokens[] = "transformer_xl_f.tokens.u16";
 
 std::vector<uint16_t> ReadTokens(const std::string& name) {
   const std::string bytes = ReadFile(GoldenPath(name));
@@ -39,18 +41,21 @@ std::vector<uint16_t> ReadTokens(const std::string& name) {
 
 class EvalLmGoldenTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    for (const char* name :
-         {"transformer_xl_f.json", "transformer_xl_f.pt",
-          "transformer_xl_f.dict.txt", "transformer_xl_f.tokens.u16"}) {
+  void SetUp() override { Use("transformer_xl_f"); }
+
+  // Reads the model of that name.
+  void Use(const std::string& model) {
+    for (const std::string& name :
+         {model + ".json", model + ".pt", std::string(kDictionary),
+          std::string(kTokens)}) {
       if (!IsThere(name)) {
         GTEST_SKIP() << GoldenPath(name) << " is not here";
       }
     }
     at::set_num_threads(1);
-    json_ = GoldenJson("transformer_xl_f.json");
+    json_ = GoldenJson(model + ".json");
     options_.data = folder_.File("data-bin");
-    options_.path = GoldenPath(json_["model_file"]);
+    options_.path = GoldenPath(model + ".pt");
     options_.tokens_per_sample = 80;
     options_.model_overrides =
         "{'mem_len':96,'clamp_len':40,'same_length':True}";
@@ -60,7 +65,7 @@ class EvalLmGoldenTest : public ::testing::Test {
   void MakeDataBin(absl::Span<const uint16_t> tokens) {
     std::filesystem::create_directory(options_.data);
     std::filesystem::copy_file(
-        GoldenPath("transformer_xl_f.dict.txt"), options_.data + "/dict.txt",
+        GoldenPath(kDictionary), options_.data + "/dict.txt",
         std::filesystem::copy_options::overwrite_existing);
     for (const char* part : {"train", "valid", "test"}) {
       ASSERT_OK_AND_ASSIGN(
@@ -97,9 +102,18 @@ class EvalLmGoldenTest : public ::testing::Test {
   EvalLmOptions options_;
 };
 
-TEST_F(EvalLmGoldenTest, PrintsWhatFairseqEvalLmPrints) {
-  const std::vector<uint16_t> tokens =
-      ReadTokens("transformer_xl_f.tokens.u16");
+class EvalLmGoldenRunsTest : public EvalLmGoldenTest,
+                             public ::testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override { Use(GetParam()); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, EvalLmGoldenRunsTest,
+                         ::testing::Values("transformer_xl_f",
+                                           "transformer_xl_f_fp16"));
+
+TEST_P(EvalLmGoldenRunsTest, PrintsWhatFairseqEvalLmPrints) {
+  const std::vector<uint16_t> tokens = ReadTokens(kTokens);
   const absl::Span<const uint16_t> all = absl::MakeConstSpan(tokens);
   const absl::Span<const uint16_t> texts[] = {all, all, all.first(700),
                                               all.subspan(700)};
@@ -126,8 +140,7 @@ TEST_F(EvalLmGoldenTest, PrintsWhatFairseqEvalLmPrints) {
 // The original code's plain mean of whole blocks' means and kimiyoung's mean
 // over all positions, from the same vectors.
 TEST_F(EvalLmGoldenTest, AveragesAsTheOtherProtocolsDo) {
-  const std::vector<uint16_t> tokens =
-      ReadTokens("transformer_xl_f.tokens.u16");
+  const std::vector<uint16_t> tokens = ReadTokens(kTokens);
   ASSERT_NO_FATAL_FAILURE(MakeDataBin(absl::MakeConstSpan(tokens).first(700)));
   const std::vector<double> nats = Nats(0);
   options_.batch_size = 1;
@@ -151,8 +164,7 @@ TEST_F(EvalLmGoldenTest, AveragesAsTheOtherProtocolsDo) {
 }
 
 TEST_F(EvalLmGoldenTest, WritesTheLossOfEveryScoredSymbolAtItsPlace) {
-  const std::vector<uint16_t> tokens =
-      ReadTokens("transformer_xl_f.tokens.u16");
+  const std::vector<uint16_t> tokens = ReadTokens(kTokens);
   ASSERT_NO_FATAL_FAILURE(MakeDataBin(absl::MakeConstSpan(tokens).first(700)));
   const std::vector<double> nats = Nats(0);
   options_.batch_size = 1;

@@ -231,6 +231,20 @@ TEST_F(LearnerTest, AnOverflowMovesNothingAndHalvesTheScale) {
   EXPECT_EQ(learner.optimizer().step_count(), 0);
 }
 
+TEST_F(LearnerTest, AnOverflowAtTheLowestScaleNamesTheTensor) {
+  LearnerOptions options = Adagrad();
+  options.precision = Precision::kHalf;
+  options.scaler.initial_scale = std::ldexp(1, 40);
+  options.scaler.min_scale = std::ldexp(1, 39);
+  Learner learner(options, Model(TinyAdaptiveSpan()), kRows, alone_.get());
+  StreamBatcher batcher = Batcher(RowLayout::kBlocks, *alone_);
+
+  EXPECT_THAT(learner.Update({batcher.Next()}, 0.1, 1),
+              StatusIs(absl::StatusCode::kInternal,
+                       AllOf(HasSubstr("the gradient's norm of "),
+                             HasSubstr("loss scale"))));
+}
+
 TEST_F(LearnerTest, NamesTheParameterThatMadeALossNotFinite) {
   Learner learner(Adagrad(), Model(TinyAdaptiveSpan()), kRows, alone_.get());
   StreamBatcher batcher = Batcher(RowLayout::kSlices, *alone_);
