@@ -17,7 +17,7 @@
 namespace spanlm {
 namespace {
 
-constexpr int kTrainingFormatVersion = 3;
+constexpr int kTrainingFormatVersion = 4;
 const char kTensorsFile[] = "training.safetensors";
 const char kProgressFile[] = "training.json";
 
@@ -120,10 +120,13 @@ nlohmann::json FreeOptions(const TrainOptions& options) {
       {"log_losses", options.semantics.fairseq_losses ? "fairseq" : "scored"}};
 }
 
+// `tensors` are the bytes of kTensorsFile.
 std::string ProgressJson(const TrainProgress& progress,
-                         const LossScalerState& scaler, const RunFacts& run) {
+                         const LossScalerState& scaler,
+                         const std::string& tensors, const RunFacts& run) {
   const nlohmann::json json = {
       {"format_version", kTrainingFormatVersion},
+      {"tensors_sha256", Sha256Hex(tensors)},
       {"update", progress.update},
       {"epoch", progress.position.epoch},
       {"offset", progress.position.offset},
@@ -226,6 +229,20 @@ absl::Status CheckSameModel(const std::string& path, const ModelConfig& stored,
                    "flags of its run, or another --save-dir"));
 }
 
+// The tensors beside the model, all of them as they were saved.
+absl::StatusOr<Safetensors> OpenTensors(const std::string& path,
+                                        const nlohmann::json& progress) {
+  const std::string file = absl::StrCat(path, "/", kTensorsFile);
+  SPANLM_ASSIGN_OR_RETURN(Safetensors tensors, Safetensors::Open(file));
+  const std::string digest = Sha256Hex(tensors.bytes());
+  const nlohmann::json stored =
+      progress.value("tensors_sha256", nlohmann::json());
+  if (stored == digest) return tensors;
+  return absl::DataLossError(absl::StrCat(file, ": SHA-256 is ", digest, ", ",
+                                          kProgressFile, " has ",
+                                          stored.dump()));
+}
+
 absl::StatusOr<at::Tensor> ReadTensor(const TensorSource& source,
                                       const std::string& name,
                                       at::ScalarType type) {
@@ -270,7 +287,8 @@ absl::StatusOr<ModelContents> ContentsOf(const Learner& learner,
   SPANLM_ASSIGN_OR_RETURN(contents.extra_files[kTensorsFile],
                           SerializeSafetensors(state));
   contents.extra_files[kProgressFile] =
-      ProgressJson(progress, learner.scaler().state(), run);
+      ProgressJson(progress, learner.scaler().state(),
+                   contents.extra_files[kTensorsFile], run);
   return contents;
 }
 
@@ -285,9 +303,7 @@ absl::StatusOr<TrainProgress> RestoreTraining(
                           ReadProgressJson(json_path));
   SPANLM_RETURN_IF_ERROR(CheckSame(json_path, json["fixed_options"], run));
   *changes = Changes(json["options"], run.options);
-  SPANLM_ASSIGN_OR_RETURN(
-      const Safetensors state,
-      Safetensors::Open(absl::StrCat(path, "/", kTensorsFile)));
+  SPANLM_ASSIGN_OR_RETURN(const Safetensors state, OpenTensors(path, json));
   SPANLM_RETURN_IF_ERROR(model->Load(dir));
   TrainProgress progress;
   progress.update = json["update"].get<int64_t>();

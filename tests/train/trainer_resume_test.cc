@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/checkpoint/digest.h"
 #include "engine/checkpoint/safetensors.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -317,8 +318,20 @@ TEST_F(TrainerRestoreTest, RefusesDamagedProgressByName) {
                                   "training.json: not a JSON object"));
 }
 
+TEST_F(TrainerRestoreTest, RefusesAStateInWhichABitChanged) {
+  const std::string path = Path("training.safetensors");
+  std::string state = ReadFile(folder_.File(path));
+  state.back() = static_cast<char>(state.back() ^ 1);
+  folder_.Write(path, state);
+
+  EXPECT_THAT(Restore(), StatusIs(absl::StatusCode::kDataLoss,
+                                  "training.safetensors: SHA-256 is "));
+}
+
 TEST_F(TrainerRestoreTest, RefusesAStateThatLacksATensor) {
-  folder_.Write(Path("training.safetensors"), *SerializeSafetensors({}));
+  const std::string none = *SerializeSafetensors({});
+  folder_.Write(Path("training.safetensors"), none);
+  SetProgress("tensors_sha256", Sha256Hex(none));
 
   EXPECT_THAT(Restore(),
               StatusIs(absl::StatusCode::kNotFound, "adagrad_sum.key_pe"));
