@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/integration/child_process.h"
@@ -15,6 +16,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 class TrainProgramTest : public ::testing::Test {
@@ -42,7 +44,9 @@ TEST_F(TrainProgramTest, SaysItsVersionAndItsCommands) {
 
 TEST_F(TrainProgramTest, ExitsWith64ForWrongFlagsAndNamesTheNearestKnownOne) {
   EXPECT_EQ(Run({}).exit_code, 64);
-  EXPECT_EQ(Run({"no-such-command"}).exit_code, 64);
+  const Outcome unknown = Run({"no-such-command"});
+  EXPECT_EQ(unknown.exit_code, 64);
+  EXPECT_THAT(unknown.err, HasSubstr("no such command: no-such-command"));
   EXPECT_EQ(Run({"preprocess", "--raw", "x"}).exit_code, 64);
   EXPECT_EQ(
       Run({"eval-lm", "data", "--path", "m", "--protocol", "theirs"}).exit_code,
@@ -53,6 +57,19 @@ TEST_F(TrainProgramTest, ExitsWith64ForWrongFlagsAndNamesTheNearestKnownOne) {
   EXPECT_EQ(outcome.exit_code, 64);
   EXPECT_THAT(outcome.err, HasSubstr("did you mean --threads"));
   EXPECT_THAT(outcome.out, IsEmpty());
+}
+
+TEST_F(TrainProgramTest, SaysWhichFlagsAreOfTheOtherArchitecture) {
+  const Outcome outcome =
+      Run({"train", folder_.File("nothing"), "--arch", "adaptive_span",
+           "--mem-len", "64", "--attn-span", "64", "--same-length"});
+  EXPECT_EQ(outcome.exit_code, 65);
+  for (const char* flag : {"--mem-len", "--same-length"}) {
+    EXPECT_THAT(outcome.err,
+                HasSubstr(absl::StrCat("without effect: ", flag,
+                                       ": belongs to --arch transformer_xl")));
+  }
+  EXPECT_THAT(outcome.err, Not(HasSubstr("--attn-span")));
 }
 
 TEST_F(TrainProgramTest, ExitsWith64ForAConfigurationThatIsNotThere) {

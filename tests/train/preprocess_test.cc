@@ -76,6 +76,20 @@ TEST_F(PreprocessTest, TakesTheRecipesCommand) {
                                      "replaced by <unk>")));
 }
 
+TEST_F(PreprocessTest, PutsOneCorpusInAFolder) {
+  const std::vector<std::string> raw = {"--raw", raw_, "--split", "2,1,1"};
+  const std::vector<std::string> text = {"--only-source", "--trainpref",
+                                         train_};
+  ASSERT_EQ(Run(raw), kExitDone) << said_;
+  EXPECT_EQ(Run(text), kExitData);
+  EXPECT_THAT(said_, HasSubstr("corpus.json; give another folder"));
+  std::filesystem::remove_all(destdir_);
+
+  ASSERT_EQ(Run(text), kExitDone) << said_;
+  EXPECT_EQ(Run(raw), kExitData);
+  EXPECT_THAT(said_, HasSubstr("dict.txt; give another folder"));
+}
+
 TEST_F(PreprocessTest, PassesOnTheDictionarysFlags) {
   ASSERT_EQ(Run({"--only-source", "--trainpref", train_, "--thresholdsrc", "2",
                  "--padding-factor", "3"}),

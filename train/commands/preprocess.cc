@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <system_error>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -132,6 +133,17 @@ absl::Status CheckText(const PreprocessOptions& options) {
   return absl::OkStatus();
 }
 
+// A folder holds one corpus (Corpus::Open); `file` is the other kind's.
+absl::Status CheckFolder(const std::string& folder, const std::string& file) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(std::filesystem::path(folder) / file, ignored)) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("--destdir ", folder, ": holds a corpus of the other kind, ",
+                   file, "; give another folder"));
+}
+
 absl::Status RunRaw(const PreprocessOptions& options) {
   SPANLM_ASSIGN_OR_RETURN(const int64_t size, FileSize(options.raw));
   CorpusSplit split = DefaultSplit(size);
@@ -215,9 +227,13 @@ void AddPreprocessCommand(CLI::App& app, int* exit_code) {
 absl::Status RunPreprocess(const PreprocessOptions& options) {
   if (options.raw.empty()) {
     SPANLM_RETURN_IF_ERROR(CheckText(options));
+    SPANLM_RETURN_IF_ERROR(CheckFolder(options.destdir, "corpus.json"));
     return RunText(options);
   }
   SPANLM_RETURN_IF_ERROR(CheckRaw(options));
+  if (!options.as_decimal) {
+    SPANLM_RETURN_IF_ERROR(CheckFolder(options.destdir, "dict.txt"));
+  }
   return RunRaw(options);
 }
 

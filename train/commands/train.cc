@@ -10,6 +10,8 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "train/commands/train_flags.h"
 #include "train/exit_codes.h"
@@ -43,6 +45,21 @@ absl::StatusOr<TrainEnd> RunTraining(const TrainFlags& flags) {
   return trainer->Run();
 }
 
+// Adds the flags given that are the other architecture's: those whose help
+// begins with its name.
+void NoteFlagsOfOtherArch(const CLI::App& command, TrainFlags* flags) {
+  const std::string other =
+      flags->arch == "adaptive_span" ? "transformer_xl" : "adaptive_span";
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->count() == 0 ||
+        !absl::StartsWith(option->get_description(), other + ": ")) {
+      continue;
+    }
+    flags->without_effect.push_back(
+        absl::StrCat(option->get_name(), ": belongs to --arch ", other));
+  }
+}
+
 int Train(const TrainFlags& flags) {
   const absl::StatusOr<TrainEnd> end = RunTraining(flags);
   if (!end.ok()) return Report(end.status());
@@ -55,7 +72,10 @@ void AddTrainCommand(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<TrainFlags>();
   CLI::App* command = app.add_subcommand("train", "Trains a model.");
   AddTrainFlags(command, flags.get());
-  command->callback([flags, exit_code] { *exit_code = Train(*flags); });
+  command->callback([command, flags, exit_code] {
+    NoteFlagsOfOtherArch(*command, flags.get());
+    *exit_code = Train(*flags);
+  });
 }
 
 }  // namespace spanlm
