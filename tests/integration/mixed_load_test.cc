@@ -153,9 +153,12 @@ class MixedLoadTest : public ServedTest {
     }
     return sum;
   }
-  // Steps with more than one text.
+  double Steps() const {
+    return Metric(R"(spanlm_step_sequences_count{model="fake"})");
+  }
+  // Those with more than one text.
   double SharedSteps() const {
-    return Metric(R"(spanlm_step_sequences_count{model="fake"})") -
+    return Steps() -
            Metric(R"(spanlm_step_sequences_bucket{model="fake",le="1"})");
   }
 
@@ -169,6 +172,7 @@ TEST_F(MixedLoadTest, EveryAnswerEqualsItsAnswerAloneAndNothingIsLeft) {
   ASSERT_TRUE(Eventually([this] { return IsIdle(); }));
   const double alone_count = kCommonQuestions;
   ASSERT_EQ(Requests("ok"), alone_count);
+  const double steps_alone = Steps();
   const double shared_alone = SharedSteps();
 
   // No step ends before all are there, so that they queue and share steps.
@@ -195,7 +199,8 @@ TEST_F(MixedLoadTest, EveryAnswerEqualsItsAnswerAloneAndNothingIsLeft) {
   // it heard of it.
   EXPECT_LE(Requests("cancelled"), kClients);
   EXPECT_GT(Requests("cancelled"), kClients / 2);
-  EXPECT_GT(SharedSteps() - shared_alone, 0);
+  // The last text may be alone, and whoever waits for its client is not there.
+  EXPECT_GT(SharedSteps() - shared_alone, (Steps() - steps_alone) / 2);
 }
 
 }  // namespace
