@@ -17,8 +17,8 @@ namespace {
 
 absl::Status IoError(const std::string& path, absl::string_view what) {
   const int error = errno;
-  return absl::UnavailableError(absl::StrCat(
-      path, ": ", what, ": ", absl::ErrnoToStatus(error, "").message()));
+  return absl::UnavailableError(
+      absl::ErrnoToStatus(error, absl::StrCat(path, ": ", what)).message());
 }
 
 absl::Status WriteAll(int file, const std::string& path,

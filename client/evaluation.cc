@@ -201,6 +201,10 @@ Evaluation::Evaluation(EvaluationOrder order, std::vector<Client*> clients,
 
 absl::StatusOr<EvaluationTotal> Evaluation::Run() {
   SPANLM_ASSIGN_OR_RETURN(std::vector<EvaluationShard> shards, Plan());
+  if (!options_.resume_file.empty()) {  // before any work: it can be written
+    SPANLM_RETURN_IF_ERROR(
+        WriteResumeFile(options_.resume_file, order_, shards));
+  }
   const size_t shard_count = shards.size();
   SharedState state(order_, options_, std::move(shards));
   std::vector<std::thread> threads;

@@ -24,6 +24,11 @@ absl::Status FromGrpc(const grpc::Status& status) {
   if (status.error_code() == grpc::CANCELLED && IsCutOff(status)) {
     return absl::UnavailableError("the server ended the call");
   }
+  if (status.error_code() == grpc::UNIMPLEMENTED &&
+      status.error_message().empty()) {
+    return absl::UnimplementedError(
+        "the server has no such method; is this its data address?");
+  }
   std::string reason;
   std::string fields;
   google::rpc::Status details;

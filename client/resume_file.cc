@@ -93,7 +93,12 @@ absl::Status WriteResumeFile(const std::string& path,
   for (const EvaluationShard& shard : shards) {
     json["shards"].push_back(ShardToJson(shard));
   }
-  return WriteFileAtomically(path, absl::StrCat(json.dump(1), "\n"));
+  const absl::Status status =
+      WriteFileAtomically(path, absl::StrCat(json.dump(1), "\n"));
+  // A disk's UNAVAILABLE is not a server's: to come back would not help.
+  return absl::IsUnavailable(status)
+             ? absl::FailedPreconditionError(status.message())
+             : status;
 }
 
 absl::StatusOr<std::vector<EvaluationShard>> ReadResumeFile(

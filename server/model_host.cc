@@ -96,8 +96,10 @@ absl::StatusOr<std::unique_ptr<ModelHost>> ModelHost::Load(
   std::unique_ptr<ModelHost> host(
       new ModelHost(spec.name, std::move(engine), std::move(symbols), metrics));
   host->model_metrics_ = metrics->AddModel(facts);
-  host->scheduler_ = std::make_unique<Scheduler>(
-      scheduler_options, host->engine_.get(), host->model_metrics_);
+  SchedulerOptions named = scheduler_options;
+  named.model = spec.name;
+  host->scheduler_ = std::make_unique<Scheduler>(named, host->engine_.get(),
+                                                 host->model_metrics_);
   metrics->SetGauges(spec.name, [scheduler = host->scheduler_.get()] {
     return scheduler->Gauges();
   });

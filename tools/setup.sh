@@ -67,7 +67,7 @@ unpack_torch() {
     -d "$wheels" "${torch_needs[@]}"
   mkdir -p .deps
   for wheel in "$wheels"/*.whl; do
-    unzip -q -o "$wheel" -d .deps -x '*.py' '*.pyi' '*/test/*'
+    unzip -qq -o "$wheel" -d .deps -x '*.py' '*.pyi' '*/test/*'
   done
   rm -rf "$wheels"
   touch .deps/torch.ready

@@ -65,10 +65,12 @@ Outcome OutcomeOf(const absl::Status& status) {
   }
 }
 
-void LogEnd(const Request& request, const RequestTiming& timing) {
+void LogEnd(const std::string& model, const Request& request,
+            const RequestTiming& timing) {
   const absl::Status& status = request.failure;
   Log(LogLevel::kDebug, "request_ended",
-      {{"kind", kKindLabels[static_cast<size_t>(request.terms.kind)]},
+      {{"model", model},
+       {"kind", kKindLabels[static_cast<size_t>(request.terms.kind)]},
        {"priority",
         kPriorityLabels[static_cast<size_t>(request.terms.priority)]},
        {"outcome", kOutcomeLabels[static_cast<size_t>(OutcomeOf(status))]},
@@ -345,7 +347,7 @@ void Scheduler::EndJob(Request* request, std::unique_ptr<Job> job,
   }
   if (ended != nullptr) {
     CountOutcome(ended->terms, ended->failure);
-    LogEnd(*ended, timing);
+    LogEnd(options_.model, *ended, timing);
   }
   job->End(status, timing);
   job.reset();

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -26,6 +27,7 @@
 namespace spanlm {
 
 struct SchedulerOptions {
+  std::string model;                  // its name, for the log
   BatchPolicy policy;                 // max_step_symbols: at most the engine's
   int32_t max_queue_requests = 1024;  // waiting for a slot
   int64_t max_queue_bytes = 256 << 20;  // held by jobs waiting for a slot

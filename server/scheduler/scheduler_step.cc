@@ -57,7 +57,8 @@ absl::Status Scheduler::NoteEngineError(absl::string_view call,
                           kReasonEngineFailed);
   }
   Log(LogLevel::kError, "engine_error",
-      {{"call", call},
+      {{"model", options_.model},
+       {"call", call},
        {"reason", ReasonOf(status)},
        {"message", error.message()}});
   if (ReasonOf(status) != kReasonEngineFailed) return status;

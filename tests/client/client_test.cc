@@ -309,6 +309,11 @@ TEST(GrpcStatusTest, ExitsWithSeventyPlusTheCode) {
   EXPECT_EQ(ExitCode(absl::UnauthenticatedError("")), 86);
 }
 
+TEST(GrpcStatusTest, GuessesAtAnAddressThatOffersNothing) {
+  EXPECT_THAT(FromGrpc(grpc::Status(grpc::UNIMPLEMENTED, "")),
+              StatusIs(absl::StatusCode::kUnimplemented, "data address"));
+}
+
 TEST(GrpcStatusTest, KeepsErrorsWithoutDetails) {
   const absl::Status status =
       FromGrpc(grpc::Status(grpc::UNKNOWN, "text", "no Status message \xff"));

@@ -257,6 +257,20 @@ TEST(EvaluationTest, GoesOnFromTheResumeFile) {
   EXPECT_THAT(peer.tokens(), SizeIs(calls));  // nothing was left to ask for
 }
 
+TEST(EvaluationTest, RefusesAResumeFileThatCannotBeWrittenBeforeAnyWork) {
+  TempDir folder;
+  FakeServer server;
+  EvaluationPeer peer(&server);
+  Client client(server.Options());
+  Evaluation::Options options;
+  options.resume_file = folder.File("missing/state.json");
+
+  EXPECT_THAT(Evaluation(OrderOf(2), {&client}, options).Run(),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "create: No such file or directory"));
+  EXPECT_THAT(peer.tokens(), testing::IsEmpty());
+}
+
 TEST(EvaluationTest, ReportsProgressOfAllShardsTogether) {
   FakeServer server;
   EvaluationPeer peer(&server);

@@ -280,6 +280,7 @@ TEST_F(SchedulerEndTest, AFailedEngineEndsAllAndTakesNoMore) {
 }
 
 TEST_F(SchedulerEndTest, LogsEachRequestsEndWhereAsked) {
+  options_.model = "fake";
   SetLogLevel(LogLevel::kDebug);
   testing::internal::CaptureStderr();
   auto* const request = Score({"abc", "de"});
@@ -288,7 +289,9 @@ TEST_F(SchedulerEndTest, LogsEachRequestsEndWhereAsked) {
   SetLogLevel(LogLevel::kInfo);
 
   const std::string log = testing::internal::GetCapturedStderr();
-  EXPECT_THAT(log, HasSubstr(R"("event":"request_ended","kind":"score")"));
+  EXPECT_THAT(
+      log,
+      HasSubstr(R"("event":"request_ended","model":"fake","kind":"score")"));
   EXPECT_THAT(log, HasSubstr(R"("outcome":"ok")"));
   EXPECT_THAT(log, HasSubstr(R"("scored_bytes":5)"));
 }
