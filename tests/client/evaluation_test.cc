@@ -94,41 +94,38 @@ TEST(MergeResultsTest, RefusesWhatDoesNotBelongTogether) {
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
-TEST(EvaluationTest, IsTheSameSumForAnyNumberOfShardsAndServers) {
-  FakeServer server_a;
-  FakeServer server_b;
-  EvaluationPeer peer_a(&server_a);
-  EvaluationPeer peer_b(&server_b);
-  Client client_a(server_a.Options());
-  Client client_b(server_b.Options());
+class TwoServersTest : public testing::Test {
+ protected:
+  FakeServer server_a_;
+  FakeServer server_b_;
+  EvaluationPeer peer_a_{&server_a_};
+  EvaluationPeer peer_b_{&server_b_};
+  Client client_a_{server_a_.Options()};
+  Client client_b_{server_b_.Options()};
+};
 
+TEST_F(TwoServersTest, IsTheSameSumForAnyNumberOfShardsAndServers) {
   for (const int32_t shard_count : {1, 2, 3, 7}) {
-    Evaluation evaluation(OrderOf(shard_count), {&client_a, &client_b}, {});
+    Evaluation evaluation(OrderOf(shard_count), {&client_a_, &client_b_}, {});
     ASSERT_OK_AND_ASSIGN(EvaluationTotal total, evaluation.Run());
 
     EXPECT_EQ(total.bits, CostOf(0, kDatasetBytes));
     EXPECT_EQ(total.byte_count, kDatasetBytes);
     EXPECT_EQ(evaluation.fresh_bytes(), kDatasetBytes);
   }
-  EXPECT_THAT(peer_a.ranges(), SizeIs(1 + 1 + 2 + 4));
-  EXPECT_THAT(peer_b.ranges(), SizeIs(0 + 1 + 1 + 3));
+  EXPECT_THAT(peer_a_.ranges(), SizeIs(1 + 1 + 2 + 4));
+  EXPECT_THAT(peer_b_.ranges(), SizeIs(0 + 1 + 1 + 3));
 }
 
-TEST(EvaluationTest, GoesOnOnAnotherServerWhereOneIsGone) {
-  FakeServer server_a;
-  FakeServer server_b;
-  EvaluationPeer peer_a(&server_a);
-  EvaluationPeer peer_b(&server_b);
-  Client client_a(server_a.Options());
-  Client client_b(server_b.Options());
-  server_a.Stop();
+TEST_F(TwoServersTest, GoesOnOnAnotherServerWhereOneIsGone) {
+  server_a_.Stop();
 
-  Evaluation evaluation(OrderOf(3), {&client_a, &client_b}, {});
+  Evaluation evaluation(OrderOf(3), {&client_a_, &client_b_}, {});
   ASSERT_OK_AND_ASSIGN(EvaluationTotal total, evaluation.Run());
 
   EXPECT_EQ(total.bits, CostOf(0, kDatasetBytes));
-  EXPECT_THAT(peer_a.ranges(), testing::IsEmpty());
-  EXPECT_THAT(peer_b.ranges(), SizeIs(3));
+  EXPECT_THAT(peer_a_.ranges(), testing::IsEmpty());
+  EXPECT_THAT(peer_b_.ranges(), SizeIs(3));
 }
 
 TEST(EvaluationTest, RefusesToAddShardsOfDifferentModels) {
