@@ -138,6 +138,22 @@ TEST_F(TrainerTest, EndsAfterMaxUpdateWithOneValidationAndASave) {
   EXPECT_TRUE(ModelDir::Open(SaveDir() + "/checkpoint_last").ok());
 }
 
+TEST_F(TrainerTest, EndsAfterItsHoursThoseOfEarlierRunsIncluded) {
+  TrainOptions options = AdaptiveSpanRun(Random(), SaveDir());
+  options.schedule.max_update = 2;
+  ASSERT_OK_AND_ASSIGN(auto trainer,
+                       Trainer::Create(options, &stop_, group_.get()));
+  ASSERT_OK(trainer->Run());
+  options.schedule.max_update = 1000;
+  options.stop_time_hours = 1e-10;  // less than two updates take
+  ASSERT_OK_AND_ASSIGN(trainer, Trainer::Create(options, &stop_, group_.get()));
+
+  ASSERT_OK_AND_ASSIGN(const TrainEnd end, trainer->Run());
+
+  EXPECT_EQ(end, TrainEnd::kDone);
+  EXPECT_EQ(trainer->progress().update, 2);
+}
+
 TEST_F(TrainerTest, StopsBeforeTheNextUpdateAndSavesWhenAskedTo) {
   const TrainOptions options = AdaptiveSpanRun(Random(), SaveDir());
   ASSERT_OK_AND_ASSIGN(const auto trainer,
